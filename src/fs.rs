@@ -1,0 +1,344 @@
+//! Files: the one user of `std::fs`. Every error names its path; every write is atomic.
+
+use std::fs;
+use std::io::{self, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow};
+
+use crate::digest::Digest;
+
+/// Opens a file for buffered reading.
+///
+/// # Errors
+/// Names the path and the system's reason.
+pub fn open(path: &Path) -> Result<BufReader<fs::File>> {
+    let file = fs::File::open(path).with_context(|| format!("cannot open `{}`", path.display()))?;
+    Ok(BufReader::with_capacity(1 << 16, file))
+}
+
+/// Reads a whole file.
+///
+/// # Errors
+/// Names the path and the system's reason.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))
+}
+
+/// Reads a whole UTF-8 file.
+///
+/// # Errors
+/// Names the path and the system's reason.
+pub fn read_text(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))
+}
+
+/// Reads a JSON file into `T`.
+///
+/// # Errors
+/// Names the path; says where the JSON is wrong.
+pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
+    serde_json::from_slice(&read(path)?).with_context(|| format!("`{}` is not as expected", path.display()))
+}
+
+/// Writes a file atomically: beside its destination, synced, then renamed over it.
+///
+/// # Errors
+/// Names the path and the system's reason; the destination is then unchanged.
+pub fn write(path: &Path, bytes: impl AsRef<[u8]>) -> Result<()> {
+    write_with(path, |file| file.write_all(bytes.as_ref()))
+}
+
+/// Writes a value as indented JSON with a final line feed, atomically.
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_json<T: serde::Serialize + ?Sized>(path: &Path, value: &T) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(value).with_context(|| format!("cannot write `{}` as JSON", path.display()))?;
+    text.push('\n');
+    write(path, text)
+}
+
+/// Writes a file atomically from what `fill` streams into it.
+///
+/// # Errors
+/// As [`write()`]; an error of `fill` leaves the destination unchanged.
+pub fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    let mut file = AtomicFile::create(path)?;
+    fill(&mut file).with_context(|| format!("cannot write `{}`", path.display()))?;
+    file.commit()
+}
+
+/// A file that appears at its destination only when [`AtomicFile::commit`] is called; dropped before, it leaves nothing.
+#[derive(Debug)]
+pub struct AtomicFile {
+    writer: BufWriter<tempfile::NamedTempFile>,
+    path: PathBuf,
+}
+
+impl AtomicFile {
+    /// Starts a file that is to be at `path`; missing parent folders are made.
+    ///
+    /// # Errors
+    /// Names the path and the system's reason.
+    pub fn create(path: &Path) -> Result<Self> {
+        let parent = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        create_dir(parent)?;
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".partial-");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            builder.permissions(fs::Permissions::from_mode(0o666)); // the umask applies
+        }
+        let file = builder.tempfile_in(parent).with_context(|| format!("cannot write `{}`", path.display()))?;
+        Ok(Self { writer: BufWriter::with_capacity(1 << 16, file), path: path.to_owned() })
+    }
+
+    /// Syncs what was written and renames it to its destination.
+    ///
+    /// # Errors
+    /// Names the path and the system's reason.
+    pub fn commit(self) -> Result<()> {
+        let context = || format!("cannot write `{}`", self.path.display());
+        let file = self.writer.into_inner().map_err(io::IntoInnerError::into_error).with_context(context)?;
+        file.as_file().sync_all().with_context(context)?;
+        file.persist(&self.path).map_err(|error| error.error).with_context(context)?;
+        Ok(())
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+/// Appends a line to a file and syncs it; makes the file if it is missing.
+///
+/// # Errors
+/// Names the path and the system's reason.
+pub fn append_line(path: &Path, line: &str) -> Result<()> {
+    let context = || format!("cannot append to `{}`", path.display());
+    let mut file = fs::OpenOptions::new().create(true).append(true).open(path).with_context(context)?;
+    file.write_all(format!("{line}\n").as_bytes()).with_context(context)?;
+    file.sync_data().with_context(context)
+}
+
+/// Opens a file for writing at its end, emptied first if it is to be `fresh`; makes it and missing parent folders. For what
+/// must survive an interruption half done.
+///
+/// # Errors
+/// Names the path and the system's reason.
+pub fn open_append(path: &Path, fresh: bool) -> Result<fs::File> {
+    if let Some(parent) = path.parent() {
+        create_dir(parent)?;
+    }
+    if fresh {
+        remove(path)?;
+    }
+    let context = || format!("cannot write `{}`", path.display());
+    fs::OpenOptions::new().create(true).append(true).open(path).with_context(context)
+}
+
+/// Makes a folder and those above it.
+///
+/// # Errors
+/// Names the path and the system's reason.
+pub fn create_dir(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).with_context(|| format!("cannot make the folder `{}`", path.display()))
+}
+
+/// Forces a folder and everything below it to the disk, so that a rename after it survives a loss of power.
+///
+/// # Errors
+/// Names the path and the system's reason.
+pub fn sync_below(dir: &Path) -> Result<()> {
+    for name in entries(dir)? {
+        let path = dir.join(name);
+        if path.is_dir() { sync_below(&path)? } else { sync(&path)? }
+    }
+    if cfg!(unix) { sync(dir) } else { Ok(()) } // elsewhere a folder cannot be opened
+}
+
+fn sync(path: &Path) -> Result<()> {
+    let synced = fs::File::open(path).and_then(|file| file.sync_all());
+    synced.with_context(|| format!("cannot sync `{}`", path.display()))
+}
+
+/// Removes a file or a folder with all it holds; nothing there is no error.
+///
+/// # Errors
+/// Names the path and the system's reason.
+pub fn remove(path: &Path) -> Result<()> {
+    let result = match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove `{}`", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Renames a file or folder; both paths must be on one file system.
+///
+/// # Errors
+/// Names both paths and the system's reason.
+pub fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).with_context(|| format!("cannot rename `{}` to `{}`", from.display(), to.display()))
+}
+
+/// Puts the file `from` at `to`, replacing what is there: by reflink or copy, never by a shared inode, so that editing one
+/// leaves the other as it was.
+///
+/// # Errors
+/// Names both paths and the system's reason.
+pub fn copy(from: &Path, to: &Path) -> Result<()> {
+    let mut source = open(from)?;
+    write_with(to, |file| io::copy(&mut source, file).map(drop))
+        .with_context(|| format!("cannot copy `{}` to `{}`", from.display(), to.display()))
+}
+
+/// Puts the file `from` at `to` by a hard link where the file system allows it, else by copying. Only for files that
+/// nobody edits: the objects of the cache.
+///
+/// # Errors
+/// Names both paths and the system's reason.
+pub fn link_or_copy(from: &Path, to: &Path) -> Result<()> {
+    remove(to)?;
+    if fs::hard_link(from, to).is_ok() { Ok(()) } else { copy(from, to) }
+}
+
+/// The digest of a file's content.
+///
+/// # Errors
+/// Names the path and the system's reason.
+pub fn digest(path: &Path) -> Result<Digest> {
+    let file = fs::File::open(path).with_context(|| format!("cannot open `{}`", path.display()))?;
+    Digest::of_reader(file).with_context(|| format!("cannot read `{}`", path.display()))
+}
+
+/// All files below a folder, as paths relative to it, sorted.
+///
+/// # Errors
+/// Names the path and the system's reason.
+pub fn files_below(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut folders = vec![PathBuf::new()];
+    while let Some(folder) = folders.pop() {
+        for name in entries(&dir.join(&folder))? {
+            let relative = folder.join(name);
+            if dir.join(&relative).is_dir() { folders.push(relative) } else { found.push(relative) }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The names in a folder, sorted.
+///
+/// # Errors
+/// Names the path and the system's reason.
+pub fn entries(dir: &Path) -> Result<Vec<String>> {
+    let context = || format!("cannot list the folder `{}`", dir.display());
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir).with_context(context)? {
+        let name = entry.with_context(context)?.file_name();
+        names.push(name.into_string().map_err(|name| anyhow!("`{}` is not a UTF-8 file name", name.display()))?);
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Length, time of modification and, where there is one, inode: a cheap sign that a file may have changed. Never part of
+/// a key; it only saves hashing a file again.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Stamp {
+    /// Length in bytes.
+    pub bytes: u64,
+    /// Modification time in nanoseconds since 1970.
+    pub modified: u128,
+    /// Inode number; 0 where the system has none.
+    pub inode: u64,
+}
+
+/// The stamp of a file, or `None` where there is no file.
+pub fn stamp(path: &Path) -> Option<Stamp> {
+    let meta = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+    let modified = meta.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?.as_nanos();
+    #[cfg(unix)]
+    let inode = std::os::unix::fs::MetadataExt::ino(&meta);
+    #[cfg(not(unix))]
+    let inode = 0;
+    Some(Stamp { bytes: meta.len(), modified, inode })
+}
+
+/// A lock on a file that lasts as long as this value: one holder on the machine at a time.
+#[derive(Debug)]
+pub struct Lock {
+    _file: fs::File,
+}
+
+/// Takes the lock `path` if nobody holds it; `None` if somebody does.
+///
+/// # Errors
+/// Names the path and the system's reason.
+pub fn try_lock(path: &Path) -> Result<Option<Lock>> {
+    let context = || format!("cannot lock `{}`", path.display());
+    if let Some(parent) = path.parent() {
+        create_dir(parent)?;
+    }
+    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(path).with_context(context)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(Lock { _file: file })),
+        Err(fs::TryLockError::WouldBlock) => Ok(None),
+        Err(fs::TryLockError::Error(error)) => Err(error).with_context(context),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_that_fails_leaves_the_old_file_and_no_litter() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sub/model.onnx");
+        write(&path, b"old").unwrap();
+        let error = write_with(&path, |file| {
+            file.write_all(b"half")?;
+            Err(io::Error::other("disk full"))
+        });
+        assert!(error.is_err());
+        assert_eq!(read(&path).unwrap(), b"old");
+        assert_eq!(files_below(dir.path()).unwrap(), [PathBuf::from("sub/model.onnx")]);
+    }
+
+    #[test]
+    fn errors_name_the_path() {
+        let error = format!("{:#}", read(Path::new("nowhere/x.csv")).unwrap_err());
+        assert!(error.contains("nowhere/x.csv"), "{error}");
+    }
+
+    #[test]
+    fn a_lock_is_held_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let first = try_lock(&path).unwrap();
+        assert!(first.is_some());
+        assert!(try_lock(&path).unwrap().is_none());
+        drop(first);
+        assert!(try_lock(&path).unwrap().is_some());
+    }
+}
