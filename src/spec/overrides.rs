@@ -1,0 +1,169 @@
+//! `-S path.to.param=value`: parameters given on the command line, put into the tree before it is checked, so that they are
+//! checked as if they stood in the file. Their places are those in the text after `-S`.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::node::{Key, Node, Value};
+use super::parse::parse;
+use super::problem::{Place, Problems, Source};
+use super::suggest::did_you_mean;
+
+/// A parameter and its value, as written after `-S`.
+///
+/// `seed=7` sets a key of the whole file; `advanced.epochs=3` an option of the stage `advanced`, at any depth:
+/// `advanced.optimizer.adamw.learning_rate=1e-3`, `advanced.model.basic.channels.0=16`. The value is YAML.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Override(String);
+
+impl FromStr for Override {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((path, _)) if !path.is_empty() && path.split('.').all(|name| !name.trim().is_empty()) => {
+                Ok(Self(text.to_owned()))
+            }
+            _ => Err(format!("`{text}` is not of the form `path.to.param=value`, as in `advanced.epochs=3`")),
+        }
+    }
+}
+
+/// One name of a path and where it stands.
+struct Step<'a> {
+    name: &'a str,
+    place: Place,
+}
+
+impl Step<'_> {
+    fn key(&self) -> Key {
+        Key { text: self.name.to_owned(), place: self.place.clone() }
+    }
+}
+
+/// Puts the value into the file's tree. `keys` are those of the file that take a value.
+pub(super) fn apply(root: &mut Node, Override(text): &Override, keys: &[&str], problems: &mut Problems) {
+    let source = Arc::new(Source::Override { text: text.clone() });
+    let (path, value) = text.split_once('=').expect("checked when it was made");
+    let start = path.chars().count() + 1;
+    // Blanks in place of the path make the parser count columns as in the whole text.
+    let Some(value) = parse(&source, &format!("{}{value}", " ".repeat(start)), problems) else { return };
+    if value.is_blank() {
+        problems.add(Place::new(&source, 1, start, 1), "a value is missing after the `=`");
+        return;
+    }
+    let mut column = 1;
+    let steps: Vec<Step<'_>> = path
+        .split('.')
+        .map(|name| {
+            let length = name.chars().count();
+            let place = Place::new(&source, 1, column, length);
+            column += length + 1;
+            Step { name, place }
+        })
+        .collect();
+    let (first, rest) = steps.split_first().expect("a split text has a part");
+    let Value::Mapping(entries) = &mut root.value else { return };
+    if rest.is_empty() && keys.contains(&first.name) {
+        return set(root, &steps, value, problems);
+    }
+    let stages = entries.iter_mut().find(|(key, _)| key.text == "stages").map(|(_, node)| &mut node.value);
+    let Some(Value::Mapping(stages)) = stages else { return };
+    let names: Vec<String> = stages.iter().map(|(key, _)| key.text.clone()).collect();
+    let stage = stages.iter_mut().find(|(key, _)| key.text == first.name);
+    match stage {
+        Some(_) if rest.is_empty() => {
+            let help = format!("name one of its options: `{}.option=value`", first.name);
+            problems.add_with_help(first.place.clone(), format!("`{}` is a stage", first.name), help);
+        }
+        Some((_, node)) => {
+            if let Some(options) = options(node) {
+                set(options, rest, value, problems);
+            }
+        }
+        None => {
+            let mut known: Vec<&str> = names.iter().map(String::as_str).collect();
+            let message = if rest.is_empty() {
+                known.extend(keys);
+                format!("there is no key and no stage `{}`", first.name)
+            } else {
+                format!("there is no stage `{}`", first.name)
+            };
+            let help = did_you_mean(first.name, &known, "known are");
+            problems.push(super::Problem { place: first.place.clone(), message, help });
+        }
+    }
+}
+
+/// The node of a stage's options; `None` if the stage is not of the form `kind: options`, which is a problem of the file.
+fn options(stage: &mut Node) -> Option<&mut Node> {
+    let kind = stage.scalar().map(|(_, text)| text.to_owned());
+    if let Some(kind) = kind {
+        open(stage, kind);
+    }
+    match &mut stage.value {
+        Value::Mapping(entries) => match &mut entries[..] {
+            [(_, options)] => {
+                if options.is_blank() {
+                    options.value = Value::Mapping(Vec::new());
+                }
+                Some(options)
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Turns the bare name of a choice, `cosine`, into one with options, `cosine: {}`.
+fn open(node: &mut Node, name: String) {
+    let place = node.place.clone();
+    let options = Node { place: place.clone(), value: Value::Mapping(Vec::new()) };
+    node.value = Value::Mapping(vec![(Key { text: name, place }, options)]);
+}
+
+/// Sets what `steps` lead to from `node`. Keys that are missing are made; whether they are known is found on reading.
+fn set(node: &mut Node, steps: &[Step<'_>], value: Node, problems: &mut Problems) {
+    let Some((step, rest)) = steps.split_first() else {
+        *node = value;
+        return;
+    };
+    let fail = |problems: &mut Problems, found: &str| {
+        problems.add(step.place.clone(), format!("there is no `{}` in {found}", step.name));
+    };
+    match &mut node.value {
+        Value::Mapping(entries) => {
+            // A key may itself hold dots, as those of a search space do: the longest that exists is meant.
+            let joined = |count: usize| steps[..count].iter().map(|step| step.name).collect::<Vec<_>>().join(".");
+            let existing = (1..=steps.len()).rev().find_map(|count| {
+                let name = joined(count);
+                entries.iter().position(|(key, _)| key.text == name).map(|index| (index, count))
+            });
+            let (index, count) = existing.unwrap_or_else(|| {
+                entries.push((step.key(), Node { place: step.place.clone(), value: Value::Mapping(Vec::new()) }));
+                (entries.len() - 1, 1)
+            });
+            set(&mut entries[index].1, &steps[count..], value, problems);
+        }
+        Value::List(nodes) => {
+            let length = nodes.len();
+            match step.name.parse::<usize>().ok().and_then(|index| nodes.get_mut(index)) {
+                Some(node) => set(node, rest, value, problems),
+                None => fail(problems, &format!("a list of {length}, counted from 0")),
+            }
+        }
+        Value::Scalar { text, .. } if text == step.name => {
+            let name = text.clone();
+            open(node, name);
+            set(node, steps, value, problems);
+        }
+        Value::Scalar { text, plain: true } if text.is_empty() => {
+            node.value = Value::Mapping(Vec::new());
+            set(node, steps, value, problems);
+        }
+        Value::Scalar { .. } => {
+            let found = node.describe();
+            fail(problems, &found);
+        }
+    }
+}
