@@ -1,0 +1,153 @@
+//! The judgement of one stage: is its output in the cache, and if not, why must it run?
+//!
+//! Forecasts and runs judge by the same function, so what `plan` says is what `run` does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::key::{KeyParts, Reason};
+use super::lockfile::Record;
+use super::outside;
+use super::plan::PlannedStage;
+use super::stamps::Stamps;
+use super::store::{Lookup, Object, Store, slashed};
+use crate::digest::Digest;
+use crate::graph::StageId;
+use crate::seed::Seed;
+
+/// The output of a stage, for those that read it.
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    /// Its folder.
+    pub(super) files: PathBuf,
+    /// The key under which it was made.
+    pub(super) key: Digest,
+    /// Its digest.
+    pub(super) output: Digest,
+}
+
+impl From<&Object> for Source {
+    fn from(object: &Object) -> Self {
+        Self { files: object.files.clone(), key: object.manifest.key, output: object.manifest.output() }
+    }
+}
+
+/// What a stage is judged by.
+pub(super) struct Case<'a> {
+    pub(super) planned: &'a PlannedStage,
+    /// The root seed.
+    pub(super) seed: Seed,
+    /// Its last success.
+    pub(super) record: Option<&'a Record>,
+    /// The outputs that are there; an input without one must run first.
+    pub(super) sources: &'a BTreeMap<StageId, Source>,
+    /// Whether it is to run in any case.
+    pub(super) forced: bool,
+}
+
+/// The judgement.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// The output is in the cache, and whole.
+    Cached { parts: KeyParts, object: Box<Object> },
+    /// The stage must run. The parts are complete unless an input must run first.
+    Runs { parts: KeyParts, reasons: Vec<Reason> },
+}
+
+/// Judges a stage.
+///
+/// # Errors
+/// When the files that it reads cannot be found or read.
+pub(super) fn judge(case: &Case<'_>, store: &Store, stamps: &Stamps) -> Result<Verdict> {
+    let (parts, pending) = gather(case, stamps)?;
+    let mut reasons = match case.record {
+        Some(record) => parts.changes_since(&record.parts, &pending),
+        None => vec![Reason::NeverRun],
+    };
+    if !pending.is_empty() {
+        reasons.extend(pending.into_iter().map(|input| Reason::UpstreamRuns { input }));
+        reasons.extend(case.forced.then_some(Reason::Forced));
+        return Ok(Verdict::Runs { parts, reasons });
+    }
+    if case.forced {
+        let reasons = if reasons.is_empty() { vec![Reason::Forced] } else { reasons };
+        return Ok(Verdict::Runs { parts, reasons });
+    }
+    match store.look_up(parts.key(), stamps)? {
+        Lookup::Absent if reasons.is_empty() => Ok(Verdict::Runs { parts, reasons: vec![Reason::OutputMissing] }),
+        Lookup::Absent => Ok(Verdict::Runs { parts, reasons }),
+        Lookup::Damaged(what) => Ok(Verdict::Runs { parts, reasons: vec![Reason::OutputDamaged { what }] }),
+        Lookup::Found(object) => {
+            let mut reasons = outside::changes(&object.files, stamps)?;
+            reasons.extend(case.planned.stage.superseded(&object.files).map(|why| Reason::Superseded { why }));
+            Ok(if reasons.is_empty() { Verdict::Cached { parts, object } } else { Verdict::Runs { parts, reasons } })
+        }
+    }
+}
+
+/// The parts of a stage's key as far as they are known, and the inputs that must run first.
+fn gather(case: &Case<'_>, stamps: &Stamps) -> Result<(KeyParts, BTreeSet<StageId>)> {
+    let stage = &case.planned.stage;
+    let names: BTreeSet<StageId> = stage.inputs().into_iter().collect();
+    let (there, pending): (BTreeSet<_>, BTreeSet<_>) = names.into_iter().partition(|input| case.sources.contains_key(input));
+    let inputs: BTreeMap<StageId, Source> =
+        there.into_iter().map(|input| (input.clone(), case.sources[&input].clone())).collect();
+    let mut files = BTreeMap::new();
+    if pending.is_empty() {
+        let folders = inputs.iter().map(|(input, source)| (input.clone(), source.files.clone())).collect();
+        for (name, path) in below_their_folder(stage.reads(&folders)?)? {
+            files.insert(name, stamps.blake3(&path)?);
+        }
+    }
+    let parts = KeyParts {
+        stage: case.planned.id.clone(),
+        kind: stage.kind().to_owned(),
+        version: stage.version(),
+        parameters: stage.parameters(),
+        inputs: inputs.into_iter().map(|(input, source)| (input, source.output)).collect(),
+        files,
+        seed: stage.is_seeded().then_some(case.seed),
+    };
+    Ok((parts, pending))
+}
+
+/// Names files by their paths below the deepest folder that holds them all.
+fn below_their_folder(paths: Vec<PathBuf>) -> Result<BTreeMap<String, PathBuf>> {
+    let mut folder: Option<PathBuf> = None;
+    for path in &paths {
+        let parent = path.parent().with_context(|| format!("`{}` is not a file", path.display()))?;
+        folder = Some(match folder {
+            None => parent.to_owned(),
+            Some(folder) => shared_folder(&folder, parent),
+        });
+    }
+    let folder = folder.unwrap_or_default();
+    let name = |path: PathBuf| -> Result<(String, PathBuf)> {
+        Ok((slashed(path.strip_prefix(&folder).expect("the folder is a prefix of every path"))?, path))
+    };
+    paths.into_iter().map(name).collect()
+}
+
+fn shared_folder(a: &Path, b: &Path) -> PathBuf {
+    a.components().zip(b.components()).take_while(|(a, b)| a == b).map(|(part, _)| part).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_named_below_the_folder_they_share() {
+        let names = |paths: &[&str]| -> Vec<String> {
+            below_their_folder(paths.iter().map(PathBuf::from).collect()).unwrap().into_keys().collect()
+        };
+        assert_eq!(names(&["/mnt/a/data/1.csv"]), ["1.csv"]);
+        assert_eq!(names(&["data/1.csv", "data/2.csv"]), ["1.csv", "2.csv"]);
+        assert_eq!(names(&["data/cat/1.png", "data/catfish/1.png"]), ["cat/1.png", "catfish/1.png"]);
+        assert_eq!(names(&["data/x.csv", "other/x.csv"]), ["data/x.csv", "other/x.csv"]);
+        assert_eq!(names(&["/a/x.csv", "/b/x.csv"]), ["a/x.csv", "b/x.csv"]);
+        assert_eq!(names(&[]), [""; 0]);
+    }
+}
