@@ -1,0 +1,201 @@
+//! From one record to the pixels and the label of one image.
+
+use ::csv::ByteRecord;
+
+use super::CsvLayout;
+use crate::data::Label;
+
+/// A cell that cannot be understood, with its place.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("row {row} (line {line}), column {column}{}: {why}", called(.name))]
+pub struct CellError {
+    /// The row, counted from 1 without the header.
+    pub row: u64,
+    /// The line of the file on which the row begins, counted from 1; blank lines before it are taken as its own.
+    pub line: u64,
+    /// The column, counted from 1. Of a row of wrong length, the first column that is missing or superfluous.
+    pub column: usize,
+    /// The name of the column; empty beyond the last one.
+    pub name: String,
+    /// What the cell holds; empty for a missing one.
+    pub text: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl CsvLayout {
+    /// Reads the image in `record` into `pixels`, `[C, H, W]`, and returns its label, if the file has labels.
+    ///
+    /// A label is the number of a class or its name. Where a class name is itself a number, only names count.
+    ///
+    /// # Errors
+    /// The first cell that is not as it should be.
+    ///
+    /// # Panics
+    /// When `pixels` is not as long as an image.
+    pub fn parse_row(&self, record: &ByteRecord, classes: &[String], pixels: &mut [u8]) -> Result<Option<Label>, CellError> {
+        assert_eq!(pixels.len(), self.pixels.len(), "the buffer must hold one image");
+        if record.len() != self.names.len() {
+            return Err(self.wrong_length(record));
+        }
+        for (pixel, &column) in pixels.iter_mut().zip(&self.pixels) {
+            let cell = &record[column];
+            *pixel = match parse_pixel(cell) {
+                Some(value) => value,
+                None => return Err(self.error(record, column, "is not a pixel: a whole number from 0 to 255 is expected")),
+            };
+        }
+        let Some(column) = self.label else { return Ok(None) };
+        match parse_label(&record[column], classes) {
+            Some(label) => Ok(Some(label)),
+            None => {
+                let last = classes.len().saturating_sub(1);
+                Err(self.error(
+                    record,
+                    column,
+                    &format!("is not a label: a number from 0 to {last} or the name of a class is expected"),
+                ))
+            }
+        }
+    }
+
+    fn wrong_length(&self, record: &ByteRecord) -> CellError {
+        let (found, expected) = (record.len(), self.names.len());
+        let column = found.min(expected);
+        let mut error = self.error(record, column, "");
+        error.why = format!("the row has {found} cells, {expected} are expected");
+        error
+    }
+
+    fn error(&self, record: &ByteRecord, column: usize, why: &str) -> CellError {
+        let (line, index) = record.position().map_or((0, 0), |position| (position.line(), position.record()));
+        let text = record.get(column).map(|cell| String::from_utf8_lossy(cell).into_owned()).unwrap_or_default();
+        CellError {
+            row: index + u64::from(!self.has_header),
+            line,
+            column: column + 1,
+            name: self.names.get(column).cloned().unwrap_or_default(),
+            why: if text.is_empty() { format!("an empty cell {why}") } else { format!("`{text}` {why}") },
+            text,
+        }
+    }
+}
+
+fn called(name: &str) -> String {
+    if name.is_empty() { String::new() } else { format!(" (`{name}`)") }
+}
+
+/// A whole number from 0 to 255, perhaps with white space around it.
+fn parse_pixel(cell: &[u8]) -> Option<u8> {
+    let digit = |byte: u8| byte.wrapping_sub(b'0');
+    match *cell {
+        [a] if digit(a) < 10 => Some(digit(a)),
+        [a, b] if digit(a) < 10 && digit(b) < 10 => Some(digit(a) * 10 + digit(b)),
+        [a, b, c] if digit(a) < 10 && digit(b) < 10 && digit(c) < 10 => {
+            u8::try_from(u16::from(digit(a)) * 100 + u16::from(digit(b)) * 10 + u16::from(digit(c))).ok()
+        }
+        _ => std::str::from_utf8(cell.trim_ascii()).ok().filter(|text| !text.starts_with('+'))?.parse().ok(),
+    }
+}
+
+fn parse_label(cell: &[u8], classes: &[String]) -> Option<Label> {
+    let text = std::str::from_utf8(cell.trim_ascii()).ok()?;
+    if let Some(index) = classes.iter().position(|class| class == text) {
+        return Label::try_from(index).ok();
+    }
+    let label: Label = text.parse().ok()?;
+    let numbers_are_names = classes.iter().any(|class| class.parse::<Label>().is_ok());
+    (usize::from(label) < classes.len() && !numbers_are_names).then_some(label)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::data::ImageShape;
+    use crate::data::csv::{CsvOptions, LabelColumn, reader};
+
+    const SHAPE: ImageShape = ImageShape { channels: 1, height: 1, width: 3 };
+
+    fn classes() -> Vec<String> {
+        ["Dress", "Bag", "Coat"].map(str::to_owned).to_vec()
+    }
+
+    type Row = (Option<Label>, [u8; 3]);
+
+    /// Every image of a CSV text, or the first error.
+    fn parse(text: &[u8]) -> Result<Vec<Row>, CellError> {
+        let mut reader = reader(text);
+        let mut record = ByteRecord::new();
+        assert!(reader.read_byte_record(&mut record).unwrap());
+        let layout = CsvLayout::new(&record, &CsvOptions::default(), SHAPE, LabelColumn::Optional, &[]).unwrap();
+        let mut rows = Vec::new();
+        let mut has_row = !layout.has_header() || reader.read_byte_record(&mut record).unwrap();
+        while has_row {
+            let mut pixels = [0; 3];
+            let label = layout.parse_row(&record, &classes(), &mut pixels)?;
+            rows.push((label, pixels));
+            has_row = reader.read_byte_record(&mut record).unwrap();
+        }
+        Ok(rows)
+    }
+
+    #[test]
+    fn all_spellings_of_a_table_give_the_same_images() {
+        let expected = Ok(vec![(Some(1), [0, 7, 255]), (Some(2), [10, 0, 99])]);
+        for text in [
+            "label,pixel1,pixel2,pixel3\n1,0,7,255\n2,10,0,99\n",
+            "label,pixel1,pixel2,pixel3\r\n1,0,7,255\r\n2,10,0,99\r\n\r\n",
+            "\u{feff}label,pixel1,pixel2,pixel3\n1,0,7,255\n2,10,0,99",
+            "\"label\",\"pixel1\",\"pixel2\",\"pixel3\"\n\"1\",0,\"7\",255\n2,10,0,99\n\n\n",
+            "\u{feff}\"label\",pixel1,pixel2,pixel3\n1,0,7,255\n2,10,0,99",
+            "pixel2,label,pixel1,pixel3\n7,Bag,0,255\n0,Coat,10,99\n",
+            "1,0,7,255\n2, 10 ,000,0099\n",
+            "Bag,0,7,255\nCoat,10,0,99\n",
+        ] {
+            assert_eq!(parse(text.as_bytes()), expected, "{text:?}");
+        }
+        assert_eq!(parse(b"pixel0,pixel1,pixel2\n0,7,255\n"), Ok(vec![(None, [0, 7, 255])]));
+    }
+
+    #[test]
+    fn a_bad_cell_is_named_with_row_line_column_and_text() {
+        let error = |row: &str| {
+            let text = format!("label,pixel1,pixel2,pixel3\n0,1,2,3\n{row}\n");
+            parse(text.as_bytes()).unwrap_err().to_string()
+        };
+        insta::assert_snapshot!(error("0,1,256,3"), @"row 2 (line 3), column 3 (`pixel2`): `256` is not a pixel: a whole number from 0 to 255 is expected");
+        insta::assert_snapshot!(error("0,-1,2,3"), @"row 2 (line 3), column 2 (`pixel1`): `-1` is not a pixel: a whole number from 0 to 255 is expected");
+        insta::assert_snapshot!(error("0,1,2,3.7"), @"row 2 (line 3), column 4 (`pixel3`): `3.7` is not a pixel: a whole number from 0 to 255 is expected");
+        insta::assert_snapshot!(error("0,1,,3"), @"row 2 (line 3), column 3 (`pixel2`): an empty cell is not a pixel: a whole number from 0 to 255 is expected");
+        insta::assert_snapshot!(error("3,1,2,3"), @"row 2 (line 3), column 1 (`label`): `3` is not a label: a number from 0 to 2 or the name of a class is expected");
+        insta::assert_snapshot!(error("Hat,1,2,3"), @"row 2 (line 3), column 1 (`label`): `Hat` is not a label: a number from 0 to 2 or the name of a class is expected");
+        insta::assert_snapshot!(error("0,1,2"), @"row 2 (line 3), column 4 (`pixel3`): the row has 3 cells, 4 are expected");
+        insta::assert_snapshot!(error("0,1,2,3,4"), @"row 2 (line 3), column 5: the row has 5 cells, 4 are expected");
+        assert_eq!(parse(b"0,1,2,3\n0,1,2,x\n").unwrap_err().row, 2, "rows count from 1 without a header too");
+    }
+
+    #[test]
+    fn numbers_that_are_class_names_mean_these_classes() {
+        let classes = ["1", "7"].map(str::to_owned);
+        assert_eq!(parse_label(b"7", &classes), Some(1));
+        assert_eq!(parse_label(b"1", &classes), Some(0));
+        assert_eq!(parse_label(b"0", &classes), None);
+    }
+
+    proptest! {
+        #[test]
+        fn pixels_parse_exactly_when_they_are_bytes(text in "[ +-]?[0-9]{0,4}[. ]?") {
+            let plain = text.trim_matches(' ');
+            let expected = if plain.starts_with('+') { None } else { plain.parse::<u8>().ok() };
+            prop_assert_eq!(parse_pixel(text.as_bytes()), expected);
+        }
+
+        #[test]
+        fn rows_never_panic(text in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let text = [b"label,pixel1,pixel2,pixel3\n".as_slice(), &text].concat();
+            let _ = parse(&text);
+        }
+    }
+}

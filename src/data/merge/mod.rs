@@ -1,0 +1,242 @@
+//! Merging: many files become one data set, and what is odd about them is counted.
+//!
+//! Files are read side by side and put together in the order in which they were named. Every problem of every file is
+//! collected, up to [`Problems::MOST`], before the work fails.
+
+mod repeats;
+mod report;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Context, Result, bail, ensure};
+use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use repeats::{Repeat, Repeats};
+pub use report::{MergeReport, MergedFile};
+
+use super::csv::CsvOptions;
+use super::files::FileList;
+use super::format::{Format, Images, Problems, ReadError, Request};
+use super::pattern::Patterns;
+use super::{DataError, DataInfo, DataSet, ImageShape, Label, LabelledImages, Part};
+use crate::digest::Digest;
+use crate::fs;
+use crate::graph::FilesRef;
+use crate::progress::Progress;
+
+/// The options of a `merge` stage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MergeOptions {
+    /// The stage that found the files. Paths are then relative to its folder, and name, shape and class names come from it.
+    #[serde(default)]
+    pub data: Option<FilesRef>,
+    /// The files to train on.
+    pub train: Patterns,
+    /// The files to test with.
+    #[serde(default)]
+    pub test: Option<Patterns>,
+    /// The format of the files.
+    #[serde(default)]
+    pub format: Format,
+    /// The shape of the images. Needed where no stage says it.
+    #[serde(default)]
+    pub image: Option<ImageShape>,
+    /// The names of the classes, in the order of their labels. Where nothing says them, they are the names of the class
+    /// folders, or the numbers up to the highest label.
+    #[serde(default)]
+    pub classes: Option<Vec<String>>,
+    /// The name of the data set.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// How the columns of CSV files are to be understood.
+    #[serde(default)]
+    pub columns: CsvOptions,
+}
+
+/// What [`merge`] makes.
+#[derive(Clone, Debug)]
+pub struct Merged {
+    /// The images, in a train part and perhaps a test part.
+    pub data: DataSet,
+    /// Where they came from, and what is odd about them.
+    pub report: MergeReport,
+}
+
+/// One file or folder to read.
+struct Source {
+    part: Part,
+    path: PathBuf,
+    format: Format,
+}
+
+impl MergeOptions {
+    /// Every file that [`merge`] will read, in order.
+    ///
+    /// # Errors
+    /// Names a file that is missing.
+    pub fn files(&self, base: &Path, list: Option<&FileList>) -> Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        for source in self.sources(base, list)? {
+            files.extend(reader(source.format).files(&source.path)?);
+        }
+        Ok(files)
+    }
+
+    fn sources(&self, base: &Path, list: Option<&FileList>) -> Result<Vec<Source>> {
+        let base = list.map_or(base, |list| &list.dir);
+        let mut sources = Vec::new();
+        for (part, patterns) in [(Part::Train, Some(&self.train)), (Part::Test, self.test.as_ref())] {
+            for path in patterns.map(|patterns| patterns.resolve(base)).transpose()?.unwrap_or_default() {
+                sources.push(Source { part, format: self.format.of(&path)?, path });
+            }
+        }
+        Ok(sources)
+    }
+
+    fn shape(&self, list: Option<&FileList>) -> Result<ImageShape> {
+        let shape = self.image.or(list.map(|list| list.shape)).context(
+            "nothing says what shape the images have; add `image: { channels: 1, height: 28, width: 28 }`, or as it is",
+        )?;
+        ensure!(shape.pixels() > 0, "images of {shape} have no pixels");
+        Ok(shape)
+    }
+
+    /// The names of the classes, or `None` if the labels must tell.
+    fn classes(&self, list: Option<&FileList>, sources: &[Source]) -> Result<Option<Vec<String>>> {
+        let mut classes = self.classes.clone().or_else(|| list.map(|list| list.classes.clone()));
+        if classes.is_none()
+            && let Some(first) = sources.first()
+        {
+            classes = reader(first.format).class_names(&first.path)?;
+        }
+        if let Some(classes) = &classes {
+            check_classes(classes)?;
+        }
+        Ok(classes)
+    }
+}
+
+fn check_classes(classes: &[String]) -> Result<()> {
+    ensure!(classes.len() >= 2, "there must be at least 2 classes, not {}", classes.len());
+    ensure!(classes.len() <= 256, "there can be at most 256 classes, not {}", classes.len());
+    for (index, class) in classes.iter().enumerate() {
+        ensure!(!class.trim().is_empty(), "class {index} has no name");
+        ensure!(!classes[..index].contains(class), "two classes are called `{class}`");
+    }
+    Ok(())
+}
+
+fn reader(format: Format) -> &'static dyn super::format::ImageFormat {
+    format.reader().expect("the format of a source was found when its path was")
+}
+
+/// Reads all files and puts them together.
+///
+/// Paths are relative to the folder of `list`, or to `base` where there is no list. With a list, every file must be on it
+/// and be as it was when it was listed.
+///
+/// # Errors
+/// Names everything that is wrong with the files, by file, row, column and text.
+pub fn merge(options: &MergeOptions, base: &Path, list: Option<&FileList>, progress: &dyn Progress) -> Result<Merged, DataError> {
+    let sources = options.sources(base, list)?;
+    let shape = options.shape(list)?;
+    let classes = options.classes(list, &sources)?;
+    let numbers: Vec<String> = (0..=Label::MAX).map(|label| label.to_string()).collect();
+    let request = Request { shape, classes: classes.as_deref().unwrap_or(&numbers), columns: &options.columns, progress };
+    let folder = list.map_or(base, |list| &list.dir);
+    let files = read_all(&sources, &request, folder, list)?;
+
+    let put_together = |part: Part| -> Result<LabelledImages> {
+        let of_part = || files.iter().filter(|(file, _)| file.part == part).map(|(_, images)| images);
+        let pixels: Vec<u8> = of_part().flat_map(|images| images.pixels.iter().copied()).collect();
+        let labels: Vec<Label> = of_part().flat_map(|images| images.labels.iter().copied()).collect();
+        LabelledImages::new(shape, pixels, labels)
+    };
+    let train = put_together(Part::Train)?;
+    let test = options.test.is_some().then(|| put_together(Part::Test)).transpose()?;
+    let classes = match classes {
+        Some(classes) => classes,
+        None => numbers_up_to_highest(&train, test.as_ref())?,
+    };
+    let info = DataInfo {
+        name: options.name.clone().or(list.map(|list| list.name.clone())).unwrap_or_else(|| "images".to_owned()),
+        synthetic: list.is_some_and(|list| list.synthetic),
+        shape,
+        classes,
+    };
+    let data = DataSet { info, train, validation: None, test, augmentation: None };
+    let report = MergeReport::new(&data, files);
+    for line in &report.notes {
+        progress.warn(line);
+    }
+    Ok(Merged { data, report })
+}
+
+/// Reads every source; in the order of the sources.
+fn read_all(
+    sources: &[Source],
+    request: &Request<'_>,
+    folder: &Path,
+    list: Option<&FileList>,
+) -> Result<Vec<(MergedFile, Images)>, DataError> {
+    request.progress.begin("files read", sources.len() as u64, "files");
+    let done = AtomicU64::new(0);
+    let results: Vec<Result<(MergedFile, Images), ReadError>> = sources
+        .par_iter()
+        .map(|source| {
+            request.progress.check()?;
+            let blake3 = digest(source, list)?;
+            let images = reader(source.format).read(&source.path, request)?;
+            let path = source.path.strip_prefix(folder).unwrap_or(&source.path).to_owned();
+            request.progress.advance(done.fetch_add(1, Ordering::Relaxed) + 1, &path.to_string_lossy());
+            let file = MergedFile { path, part: source.part, format: source.format, images: images.labels.len(), blake3 };
+            Ok((file, images))
+        })
+        .collect();
+    let (mut files, mut problems) = (Vec::new(), Problems::default());
+    for result in results {
+        match result {
+            Ok(file) => files.push(file),
+            Err(ReadError::Problems(found)) => problems.extend(found),
+            Err(ReadError::Other(error)) => return Err(error),
+        }
+    }
+    if problems.is_empty() { Ok(files) } else { Err(anyhow::Error::from(problems).into()) }
+}
+
+/// The digest of everything a source consists of; checked against the list.
+fn digest(source: &Source, list: Option<&FileList>) -> Result<Digest> {
+    let mut digests = Vec::new();
+    for path in reader(source.format).files(&source.path)? {
+        let digest = fs::digest(&path)?;
+        if let Some(list) = list {
+            match list.find(&path) {
+                Some(file) if file.blake3 == digest => {}
+                Some(_) => bail!("`{}` has changed since it was fetched", path.display()),
+                None => bail!(
+                    "`{}` is not one of the files of `{}`; leave out `data` to merge files of your own",
+                    path.display(),
+                    list.name
+                ),
+            }
+        }
+        digests.push(digest);
+    }
+    Ok(match digests.as_slice() {
+        [one] => *one,
+        many => Digest::of_bytes(many.iter().map(Digest::to_string).collect::<String>().as_bytes()),
+    })
+}
+
+fn numbers_up_to_highest(train: &LabelledImages, test: Option<&LabelledImages>) -> Result<Vec<String>> {
+    let labels = train.labels().iter().chain(test.map(LabelledImages::labels).unwrap_or_default());
+    let classes: Vec<String> = (0..=labels.copied().max().unwrap_or(0)).map(|label| label.to_string()).collect();
+    check_classes(&classes).context("the labels name the classes, as nothing else does")?;
+    Ok(classes)
+}
