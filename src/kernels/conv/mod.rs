@@ -1,0 +1,309 @@
+//! Convolution of images `[N, H, W, C]`, forward and backward, without an unfolded copy of the input.
+//!
+//! Images are worked on in small groups: a group is framed with zeros in scratch memory that stays in the second-level cache,
+//! and swept by a microkernel that holds a tile of pixels × channels in registers. What follows a convolution (bias, ReLU,
+//! 2×2 pooling, batch statistics) is done while its group is still in that cache; what precedes its backward pass (the
+//! gradient of those) is computed while the gradient is framed. Neither costs a pass over memory.
+//!
+//! Groups and chunks depend on the shape alone, and sums over them have a fixed order: results do not depend on the number of
+//! threads.
+
+use rayon::prelude::*;
+
+mod gradient;
+mod pack;
+mod plan;
+mod shape;
+mod tile;
+mod weight_gradient;
+
+pub use gradient::OutputGradient;
+pub(crate) use plan::Frame;
+pub use shape::{ConvShape, ShapeError};
+
+use self::pack::{Packed, unpack_sum};
+use self::plan::Sweep;
+use self::tile::SweepGroup;
+use self::weight_gradient::{AddWeightGradient, WeightBlocks};
+use super::buffer::{Lease, with_scratch};
+use super::norm::{Moments, PartialMoments};
+use super::pool::pool_pairs;
+use super::simd::Level;
+
+/// Parts into which a batch is cut for the sums of the backward pass.
+const CHUNKS: usize = 8;
+
+/// A convolution of one shape, planned once and run often.
+#[derive(Clone, Debug)]
+pub struct Convolution {
+    shape: ConvShape,
+    level: Level,
+    forward: Sweep,
+    backward: Sweep,
+    weight_blocks: WeightBlocks,
+    places: Vec<usize>,
+}
+
+/// Where a backward pass writes; what is `None` is not computed.
+#[derive(Debug, Default)]
+pub struct Gradients<'a> {
+    /// Gradient of the images, `[N, H, W, inputs]`.
+    pub input: Option<&'a mut [f32]>,
+    /// Gradient of the weights, `[outputs, inputs, kernel, kernel]`.
+    pub weights: Option<&'a mut [f32]>,
+    /// Gradient of the bias, `[outputs]`.
+    pub bias: Option<&'a mut [f32]>,
+}
+
+impl Convolution {
+    /// Plans a convolution on the widest vectors of this machine.
+    ///
+    /// # Errors
+    /// When the shape is impossible.
+    pub fn new(shape: ConvShape) -> Result<Self, ShapeError> {
+        Self::with_level(shape, Level::best())
+    }
+
+    /// Plans a convolution on the given vectors.
+    ///
+    /// # Errors
+    /// When the shape is impossible.
+    pub fn with_level(shape: ConvShape, level: Level) -> Result<Self, ShapeError> {
+        let shape = shape.check()?;
+        let forward = Sweep::forward(&shape);
+        let backward = Sweep::backward(&shape);
+        let weight_blocks = WeightBlocks::new(level, &forward.phases[0], shape.outputs);
+        let places = backward.frame.places(backward.group);
+        Ok(Self { shape, level, forward, backward, weight_blocks, places })
+    }
+
+    /// Its shape.
+    pub fn shape(&self) -> &ConvShape {
+        &self.shape
+    }
+
+    /// y = x ∗ w + b, and max(y, 0) with `relu`. `x` is `[N, H, W, inputs]`, `weights` `[outputs, inputs, kernel, kernel]`, `bias`
+    /// `[outputs]`, `y` `[N, H', W', outputs]`.
+    ///
+    /// # Panics
+    /// When a slice does not have the length of its shape.
+    pub fn forward(&self, x: &[f32], weights: &[f32], bias: Option<&[f32]>, relu: bool, y: &mut [f32]) {
+        self.check_forward(x, weights, bias);
+        assert_eq!(y.len(), self.shape.output_len(), "the output has the length of its shape");
+        let (weights, bias) = self.prepare(weights, bias);
+        x.par_chunks(self.forward.group * self.shape.input_image())
+            .zip(y.par_chunks_mut(self.forward.group * self.shape.output_image()))
+            .with_max_len(1)
+            .for_each(|(x, y)| self.forward_group(x, &weights, &bias, relu, y));
+    }
+
+    /// [`Convolution::forward`] with ReLU, then the largest of each 2×2 window: `y` is `[N, H'/2, W'/2, outputs]`. `choice`, of the
+    /// same length, tells which of the window's four it was (row by row), or 4 where none is positive.
+    ///
+    /// # Panics
+    /// When a slice does not have the length of its shape.
+    pub fn forward_pool(&self, x: &[f32], weights: &[f32], bias: Option<&[f32]>, y: &mut [f32], choice: &mut [u8]) {
+        self.check_forward(x, weights, bias);
+        let pooled = self.pooled_image();
+        assert_eq!(y.len(), self.shape.batch * pooled, "the output has the length of its shape");
+        assert_eq!(choice.len(), y.len(), "there is a choice for each output");
+        if pooled == 0 {
+            return;
+        }
+        let (weights, bias) = self.prepare(weights, bias);
+        let group = self.forward.group;
+        let image = self.shape.output_image();
+        x.par_chunks(group * self.shape.input_image())
+            .zip(y.par_chunks_mut(group * pooled).zip(choice.par_chunks_mut(group * pooled)))
+            .with_max_len(1)
+            .for_each(|(x, (y, choice))| {
+                let images = y.len() / pooled;
+                with_scratch(self.forward.frames_len(), images * image, |frames, whole| {
+                    let whole = &mut whole[..images * image];
+                    self.forward_framed(x, frames, &weights, &bias, true, whole);
+                    let (width, channels) = (self.shape.output_width(), self.shape.outputs);
+                    let pooled = y.chunks_exact_mut(pooled).zip(choice.chunks_exact_mut(pooled));
+                    for (whole, (y, choice)) in whole.chunks_exact(image).zip(pooled) {
+                        pool_pairs(self.level, whole, width, channels, y, choice);
+                    }
+                });
+            });
+    }
+
+    /// [`Convolution::forward`] without bias and ReLU; gives mean and variance of each output channel over the batch, for a
+    /// batch normalisation that follows.
+    ///
+    /// # Panics
+    /// When a slice does not have the length of its shape.
+    pub fn forward_moments(&self, x: &[f32], weights: &[f32], y: &mut [f32]) -> Moments {
+        self.check_forward(x, weights, None);
+        assert_eq!(y.len(), self.shape.output_len(), "the output has the length of its shape");
+        let (weights, bias) = self.prepare(weights, None);
+        let parts: Vec<PartialMoments> = x
+            .par_chunks(self.forward.group * self.shape.input_image())
+            .zip(y.par_chunks_mut(self.forward.group * self.shape.output_image()))
+            .with_max_len(1)
+            .map(|(x, y)| {
+                self.forward_group(x, &weights, &bias, false, y);
+                PartialMoments::of(self.level, y, self.shape.outputs)
+            })
+            .collect();
+        PartialMoments::join(&parts)
+    }
+
+    /// The gradients, given that of what came out.
+    ///
+    /// # Panics
+    /// When a slice does not have the length of its shape.
+    pub fn backward(&self, x: &[f32], weights: &[f32], gradient: &OutputGradient<'_>, into: Gradients<'_>) {
+        self.check_forward(x, weights, None);
+        gradient.check(&self.shape);
+        let shape = &self.shape;
+        let images = shape.batch.div_ceil(CHUNKS).next_multiple_of(self.forward.group);
+        let chunks = shape.batch.div_ceil(images);
+        let rotated = into.input.is_some().then(|| Packed::new(self.level, shape, &self.backward, weights, true));
+        let zeros = vec![0.0; shape.inputs + 64];
+
+        let WeightBlocks { rows, columns, .. } = self.weight_blocks;
+        let sums_len = if into.weights.is_some() { rows * columns } else { 0 };
+        let bias_len = if into.bias.is_some() { shape.outputs } else { 0 };
+        let mut parts = Lease::new(chunks * sums_len);
+        let mut biases = vec![0.0; chunks * bias_len];
+        if let Some(input) = &into.input {
+            assert_eq!(input.len(), shape.input_len(), "the input gradient has the length of its shape");
+        }
+        let mut inputs: Vec<Option<&mut [f32]>> = match into.input {
+            Some(input) => input.chunks_mut(images * shape.input_image()).map(Some).collect(),
+            None => (0..chunks).map(|_| None).collect(),
+        };
+        let mut jobs = Vec::with_capacity(chunks);
+        let (mut sums, mut bias) = (parts.as_mut_slice(), biases.as_mut_slice());
+        for (chunk, input) in inputs.iter_mut().enumerate() {
+            let (first, later) = sums.split_at_mut(sums_len);
+            let (first_bias, later_bias) = bias.split_at_mut(bias_len);
+            jobs.push((chunk * images, input.as_deref_mut(), first, first_bias));
+            (sums, bias) = (later, later_bias);
+        }
+        jobs.into_par_iter().with_max_len(1).for_each(|(first, mut input, sums, bias)| {
+            let last = (first + images).min(shape.batch);
+            for start in (first..last).step_by(self.forward.group) {
+                let group = start..(start + self.forward.group).min(last);
+                let input = input.as_deref_mut().map(|input| {
+                    &mut input[(group.start - first) * shape.input_image()..(group.end - first) * shape.input_image()]
+                });
+                let fresh = start == first;
+                self.backward_group(x, gradient, group, rotated.as_ref().zip(input), &zeros, (&mut *sums, fresh), bias);
+            }
+        });
+        if let Some(to) = into.weights {
+            assert_eq!(to.len(), shape.weights_len(), "the weight gradient has the length of its shape");
+            unpack_sum(shape, columns, &parts.as_slice()[..chunks * sums_len], to);
+        }
+        if let Some(to) = into.bias {
+            assert_eq!(to.len(), shape.outputs, "the bias gradient has the length of its shape");
+            to.fill(0.0);
+            for part in biases.chunks_exact(bias_len) {
+                to.iter_mut().zip(part).for_each(|(to, part)| *to += part);
+            }
+        }
+    }
+
+    /// Adds a group's share to `sums` (of the weights; `fresh` ones are overwritten) and `bias` where they are not empty, and
+    /// writes its input gradient.
+    #[expect(clippy::too_many_arguments, reason = "the three gradients of one group, computed while it is in the cache")]
+    fn backward_group(
+        &self,
+        x: &[f32],
+        gradient: &OutputGradient<'_>,
+        group: std::ops::Range<usize>,
+        input: Option<(&Packed, &mut [f32])>,
+        zeros: &[f32],
+        (sums, fresh): (&mut [f32], bool),
+        bias: &mut [f32],
+    ) {
+        let shape = &self.shape;
+        let images = group.len();
+        with_scratch(self.forward.frames_len(), self.backward.frames_len(), |frames, gradients| {
+            gradient.fill(self.level, shape, &self.backward.frame, group.clone(), gradients);
+            if !bias.is_empty() {
+                let frame = &self.backward.frame;
+                self.level.run(gradient::AddRows { frame, images, gradients, bias });
+            }
+            if !sums.is_empty() {
+                let x = &x[group.start * shape.input_image()..group.end * shape.input_image()];
+                let phase = &self.forward.phases[0];
+                self.level.run(AddWeightGradient {
+                    blocks: &self.weight_blocks,
+                    windows: &phase.pixels[..images * phase.pixels_of_image],
+                    images: self.framed(x, frames),
+                    places: &self.places[..images * phase.pixels_of_image],
+                    gradient: gradients,
+                    sums,
+                    fresh,
+                });
+            }
+            if let Some((weights, to)) = input {
+                for (index, phase) in self.backward.phases.iter().enumerate() {
+                    self.level.run(SweepGroup {
+                        phase,
+                        index,
+                        images,
+                        from: gradients,
+                        weights,
+                        bias: zeros,
+                        relu: false,
+                        to,
+                        channels: shape.inputs,
+                    });
+                }
+            }
+        });
+    }
+
+    fn check_forward(&self, x: &[f32], weights: &[f32], bias: Option<&[f32]>) {
+        assert_eq!(x.len(), self.shape.input_len(), "the input has the length of its shape");
+        assert_eq!(weights.len(), self.shape.weights_len(), "the weights have the length of their shape");
+        assert!(bias.is_none_or(|bias| bias.len() == self.shape.outputs), "the bias has the length of its shape");
+    }
+
+    /// Numbers in one image of a 2×2 pooled output.
+    fn pooled_image(&self) -> usize {
+        (self.shape.output_height() / 2) * (self.shape.output_width() / 2) * self.shape.outputs
+    }
+
+    fn prepare(&self, weights: &[f32], bias: Option<&[f32]>) -> (Packed, Vec<f32>) {
+        let packed = Packed::new(self.level, &self.shape, &self.forward, weights, false);
+        let mut padded = bias.unwrap_or_default().to_vec();
+        padded.resize(self.shape.outputs + 64, 0.0);
+        (packed, padded)
+    }
+
+    fn forward_group(&self, x: &[f32], weights: &Packed, bias: &[f32], relu: bool, y: &mut [f32]) {
+        with_scratch(self.forward.frames_len(), 0, |frames, _| self.forward_framed(x, frames, weights, bias, relu, y));
+    }
+
+    fn forward_framed(&self, x: &[f32], frames: &mut [f32], weights: &Packed, bias: &[f32], relu: bool, y: &mut [f32]) {
+        let images = x.len() / self.shape.input_image();
+        let from = self.framed(x, frames);
+        let phase = &self.forward.phases[0];
+        self.level.run(SweepGroup { phase, index: 0, images, from, weights, bias, relu, to: y, channels: self.shape.outputs });
+    }
+
+    /// The images with zeros around them: in `frames`, or where they are if there are to be none.
+    fn framed<'a>(&self, x: &'a [f32], frames: &'a mut [f32]) -> &'a [f32] {
+        let frame = &self.forward.frame;
+        if frame.is_bare() {
+            return x;
+        }
+        let line = frame.width * frame.channels;
+        let image = self.shape.input_image();
+        frame.fill(x.len() / image, frames, |index, row, to| {
+            let from = index * image + row * line;
+            to.copy_from_slice(&x[from..from + line]);
+        });
+        frames
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! Weights in the order in which a sweep reads them, and gradients back from the order in which they are summed.
+
+use rayon::prelude::*;
+
+use super::{ConvShape, plan::Sweep};
+use crate::kernels::{buffer::Lease, simd::Level};
+
+/// Output channels that one tile computes: neighbours that fill whole vectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Block {
+    /// The first channel.
+    pub start: usize,
+    /// Vectors; the last may be partly empty.
+    pub vectors: usize,
+}
+
+/// Splits channels into blocks of 4, 2 or 1 vectors (2 or 1 where registers are few), widest first.
+pub(crate) fn blocks(level: Level, channels: usize) -> Vec<Block> {
+    let widest = if level.registers() >= 32 { 4 } else { 2 };
+    let mut left = channels.div_ceil(level.lanes());
+    let mut blocks = Vec::new();
+    let mut start = 0;
+    for vectors in [4, 2, 1] {
+        while vectors <= widest && left >= vectors {
+            blocks.push(Block { start, vectors });
+            start += vectors * level.lanes();
+            left -= vectors;
+        }
+    }
+    blocks
+}
+
+/// The weights of a sweep: for each phase and block, `depth` rows of the block's channels.
+pub(crate) struct Packed {
+    /// The blocks of channels.
+    pub blocks: Vec<Block>,
+    phases: Vec<Vec<usize>>,
+    numbers: Lease,
+}
+
+impl Packed {
+    /// Packs `weights`, `[outputs, inputs, kernel, kernel]`, for `sweep`; `transposed` for the input gradient.
+    pub(crate) fn new(level: Level, shape: &ConvShape, sweep: &Sweep, weights: &[f32], transposed: bool) -> Self {
+        let taps = shape.kernel * shape.kernel;
+        let blocks = blocks(level, sweep.outputs);
+        let mut length = 0;
+        let mut phases = Vec::new();
+        let mut pieces = Vec::new();
+        for phase in &sweep.phases {
+            let mut starts = Vec::new();
+            for block in &blocks {
+                starts.push(length);
+                length += phase.depth() * block.vectors * level.lanes();
+                pieces.push((phase, block));
+            }
+            phases.push(starts);
+        }
+        let mut numbers = Lease::new(length);
+        let mut rest = numbers.as_mut_slice();
+        let mut jobs = Vec::new();
+        for (phase, block) in pieces {
+            let (piece, later) = rest.split_at_mut(phase.depth() * block.vectors * level.lanes());
+            jobs.push((phase, block, piece));
+            rest = later;
+        }
+        let (of_output, of_input) = if transposed { (taps, shape.inputs * taps) } else { (shape.inputs * taps, taps) };
+        jobs.into_par_iter().for_each(|(phase, block, piece)| {
+            let width = block.vectors * level.lanes();
+            let channels = width.min(sweep.outputs - block.start);
+            for (row, to) in piece.chunks_exact_mut(width).enumerate() {
+                let (tap, channel) = (phase.taps[row / sweep.frame.channels], row % sweep.frame.channels);
+                let from = block.start * of_output + channel * of_input + tap;
+                for (to, from) in to[..channels].iter_mut().zip(weights[from..].iter().step_by(of_output)) {
+                    *to = *from;
+                }
+                to[channels..].fill(0.0);
+            }
+        });
+        Self { blocks, phases, numbers }
+    }
+
+    /// The rows of a phase and block.
+    pub(crate) fn rows(&self, phase: usize, block: usize) -> &[f32] {
+        &self.numbers.as_slice()[self.phases[phase][block]..]
+    }
+}
+
+/// Adds up `parts` of `rows` × `columns` sums each, in their order, and writes them as `[outputs, inputs, kernel, kernel]`.
+/// A row is a tap and an input channel, as in [`Sweep::forward`]; columns past `shape.outputs` are dropped.
+pub(crate) fn unpack_sum(shape: &ConvShape, columns: usize, parts: &[f32], weights: &mut [f32]) {
+    const STRIP: usize = 16;
+    let taps = shape.kernel * shape.kernel;
+    let rows = shape.inputs * taps;
+    weights.par_chunks_mut(STRIP * rows).enumerate().for_each(|(strip, weights)| {
+        for row in 0..rows {
+            let (tap, channel) = (row / shape.inputs, row % shape.inputs);
+            let mut sums = [0.0; STRIP];
+            for part in parts.chunks_exact(rows * columns) {
+                let from = row * columns + strip * STRIP;
+                for (sum, value) in sums.iter_mut().zip(&part[from..(row + 1) * columns]) {
+                    *sum += value;
+                }
+            }
+            for (output, sum) in weights.chunks_exact_mut(rows).zip(sums) {
+                output[channel * taps + tap] = sum;
+            }
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_cover_the_channels() {
+        for level in Level::available() {
+            for channels in 1..200 {
+                let blocks = blocks(level, channels);
+                let mut next = 0;
+                for block in &blocks {
+                    assert_eq!(block.start, next);
+                    next += block.vectors * level.lanes();
+                }
+                assert!(next >= channels && next < channels + level.lanes(), "{} {channels}", level.name());
+            }
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! Every path of the convolution against the plain reference, on every make of vectors.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::kernels::reference::{assert_close, channel_sums, convolution, convolution_backward, largest, numbers, wide, windows};
+use crate::kernels::{Affine, NormGradient, PoolShape, Pooled, gelu};
+
+const TOLERANCE: f64 = 1e-5;
+
+fn shapes() -> impl Strategy<Value = ConvShape> {
+    let channels = || prop_oneof![Just(1usize), 1..40usize, Just(64), Just(80)];
+    let kernel = prop_oneof![Just(1usize), Just(2), Just(3), Just(5)];
+    (1..4usize, 1..12usize, 1..12usize, channels(), channels(), kernel, 1..4usize, any::<bool>()).prop_filter_map(
+        "fits",
+        |(batch, height, width, inputs, outputs, kernel, stride, same)| {
+            let padding = if same { (kernel - 1) / 2 } else { 0 };
+            ConvShape { batch, height, width, inputs, outputs, kernel, stride, padding }.check().ok()
+        },
+    )
+}
+
+struct Case {
+    shape: ConvShape,
+    x: Vec<f32>,
+    weights: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+impl Case {
+    fn new(shape: ConvShape) -> Self {
+        let weights = numbers("weights", shape.weights_len());
+        Self { shape, x: numbers("x", shape.input_len()), weights, bias: numbers("bias", shape.outputs) }
+    }
+
+    /// The reference's output with bias.
+    fn output(&self) -> Vec<f64> {
+        let mut y = convolution(&self.shape, &self.x, &self.weights);
+        for row in y.chunks_exact_mut(self.shape.outputs) {
+            row.iter_mut().zip(&self.bias).for_each(|(y, bias)| *y += f64::from(*bias));
+        }
+        y
+    }
+
+    /// Runs the backward pass and compares all three gradients with the reference's, given the gradient of the output.
+    fn check_backward(&self, conv: &Convolution, gradient: &OutputGradient<'_>, expected: &[f64], tolerance: f64) {
+        let name = conv.level.name();
+        let [input, weights] = convolution_backward(&self.shape, &self.x, &self.weights, expected);
+        let mut found = (vec![9.0; input.len()], vec![9.0; weights.len()], vec![9.0; self.shape.outputs]);
+        let into = Gradients { input: Some(&mut found.0), weights: Some(&mut found.1), bias: Some(&mut found.2) };
+        conv.backward(&self.x, &self.weights, gradient, into);
+        assert_close(&format!("{name}: input gradient"), &found.0, &input, tolerance);
+        assert_close(&format!("{name}: weight gradient"), &found.1, &weights, tolerance);
+        let bias = channel_sums(expected, self.shape.outputs);
+        assert_close(&format!("{name}: bias gradient"), &found.2, &bias, tolerance);
+    }
+
+    fn each_level(&self, check: impl Fn(&Convolution)) {
+        for level in Level::available() {
+            check(&Convolution::with_level(self.shape, level).unwrap());
+        }
+    }
+
+    fn pool(&self) -> PoolShape {
+        let ConvShape { batch, outputs, .. } = self.shape;
+        let (height, width) = (self.shape.output_height(), self.shape.output_width());
+        PoolShape { batch, height, width, channels: outputs, size: 2, stride: 2 }
+    }
+}
+
+fn check_plain(shape: ConvShape) {
+    let case = Case::new(shape);
+    let expected = case.output();
+    let clipped: Vec<f64> = expected.iter().map(|y| y.max(0.0)).collect();
+    let gradient = numbers("gradient", expected.len());
+    let masked: Vec<f64> = gradient.iter().zip(&clipped).map(|(g, y)| if *y > 0.0 { f64::from(*g) } else { 0.0 }).collect();
+    case.each_level(|conv| {
+        let mut y = vec![9.0; expected.len()];
+        conv.forward(&case.x, &case.weights, Some(&case.bias), false, &mut y);
+        assert_close(conv.level.name(), &y, &expected, TOLERANCE);
+        case.check_backward(conv, &OutputGradient::Plain(&gradient), &wide(&gradient), TOLERANCE);
+
+        conv.forward(&case.x, &case.weights, Some(&case.bias), true, &mut y);
+        assert_close(conv.level.name(), &y, &clipped, TOLERANCE);
+        let relu = OutputGradient::Relu { gradient: &gradient, output: &y };
+        case.check_backward(conv, &relu, &masked, TOLERANCE);
+    });
+}
+
+fn check_pool(shape: ConvShape) {
+    let case = Case::new(shape);
+    let clipped: Vec<f64> = case.output().iter().map(|y| y.max(0.0)).collect();
+    let windows = windows(&case.pool());
+    let best: Vec<usize> = windows.iter().map(|window| largest(&clipped, window)).collect();
+    let expected: Vec<f64> = best.iter().map(|index| clipped[*index]).collect();
+    let gradient = numbers("gradient", expected.len());
+    let mut spread = vec![0.0; clipped.len()];
+    for (index, gradient) in best.iter().zip(&gradient) {
+        spread[*index] += if clipped[*index] > 0.0 { f64::from(*gradient) } else { 0.0 };
+    }
+    case.each_level(|conv| {
+        let (mut y, mut choice) = (vec![9.0; expected.len()], vec![9; expected.len()]);
+        conv.forward_pool(&case.x, &case.weights, Some(&case.bias), &mut y, &mut choice);
+        assert_close(conv.level.name(), &y, &expected, TOLERANCE);
+        let pooled = OutputGradient::ReluPool { gradient: &gradient, choice: &choice };
+        case.check_backward(conv, &pooled, &spread, TOLERANCE);
+    });
+}
+
+/// A batch normalisation by its definition: output, and gradients of input, γ and β.
+fn reference_norm(x: &[f64], gamma: &[f32], beta: &[f32], epsilon: f64) -> (Vec<f64>, impl Fn(&[f64]) -> [Vec<f64>; 3]) {
+    let channels = gamma.len();
+    let rows = (x.len() / channels) as f64;
+    let mean: Vec<f64> = channel_sums(x, channels).iter().map(|sum| sum / rows).collect();
+    let squares: Vec<f64> = x.iter().enumerate().map(|(i, x)| (x - mean[i % channels]).powi(2)).collect();
+    let deviation: Vec<f64> = channel_sums(&squares, channels).iter().map(|sum| (sum / rows + epsilon).sqrt()).collect();
+    let normal: Vec<f64> = x.iter().enumerate().map(|(i, x)| (x - mean[i % channels]) / deviation[i % channels]).collect();
+    let gamma: Vec<f64> = wide(gamma);
+    let y = normal.iter().enumerate().map(|(i, x)| gamma[i % channels] * x + f64::from(beta[i % channels])).collect();
+    let backward = move |gradient: &[f64]| {
+        let products: Vec<f64> = gradient.iter().zip(&normal).map(|(g, x)| g * x).collect();
+        let (of_gamma, of_beta) = (channel_sums(&products, channels), channel_sums(gradient, channels));
+        let input = gradient
+            .iter()
+            .enumerate()
+            .map(|(i, g)| {
+                let c = i % channels;
+                gamma[c] / deviation[c] * (g - of_beta[c] / rows - normal[i] * of_gamma[c] / rows)
+            })
+            .collect();
+        [input, of_gamma, of_beta]
+    };
+    (y, backward)
+}
+
+fn check_norm(shape: ConvShape, relu: bool, pool: bool) {
+    const EPSILON: f32 = 0.1;
+    let case = Case::new(shape);
+    let gamma: Vec<f32> = numbers("gamma", shape.outputs);
+    let beta = numbers("beta", shape.outputs);
+    let x = convolution(&shape, &case.x, &case.weights);
+    let (normalised, backward) = reference_norm(&x, &gamma, &beta, f64::from(EPSILON));
+    let activated: Vec<f64> = normalised.iter().map(|y| if relu { y.max(0.0) } else { *y }).collect();
+    case.each_level(|conv| {
+        let name = conv.level.name();
+        let mut y = vec![9.0; x.len()];
+        let moments = conv.forward_moments(&case.x, &case.weights, &mut y);
+        assert_close(name, &y, &x, TOLERANCE);
+        let affine = Affine::new(&moments, &gamma, &beta, EPSILON);
+        // Choices are read back from the kernel: rounding may decide a near-tie the other way.
+        let (gradient, passed, picked, choice);
+        if pool {
+            let windows = windows(&case.pool());
+            let mut output = vec![9.0; windows.len()];
+            let (mut from, mut which) = (vec![9.0; windows.len()], vec![9; windows.len()]);
+            let pooled = Pooled { output: &mut output, picked: &mut from, choice: &mut which };
+            affine.apply_pool(&y, shape.output_height(), shape.output_width(), relu, pooled);
+            let best: Vec<f64> = windows.iter().map(|window| activated[largest(&activated, window)]).collect();
+            assert_close(name, &output, &best, 1e-4);
+            gradient = numbers("gradient", windows.len());
+            let mut spread = vec![0.0; x.len()];
+            for ((window, which), gradient) in windows.iter().zip(&which).zip(&gradient) {
+                if *which < 4 {
+                    spread[window[usize::from(*which)]] += f64::from(*gradient);
+                }
+            }
+            for ((from, which), window) in from.iter().zip(&which).zip(&windows) {
+                assert!(*which == 4 || *from == y[window[usize::from(*which)]], "{name}: picked is what was chosen");
+            }
+            (passed, picked, choice) = (spread, from, Some(which));
+        } else {
+            let mut output = vec![9.0; x.len()];
+            affine.apply(&y, relu, &mut output);
+            assert_close(name, &output, &activated, 1e-4);
+            gradient = numbers("gradient", x.len());
+            let spread = gradient.iter().zip(&output).map(|(g, y)| if relu && *y <= 0.0 { 0.0 } else { f64::from(*g) });
+            (passed, picked, choice) = (spread.collect::<Vec<f64>>(), y.clone(), None);
+        }
+        let [input, of_gamma, of_beta] = backward(&passed);
+        let found = affine.parameter_gradients(&picked, &gradient, relu);
+        assert_close(&format!("{name}: γ"), &found[0], &of_gamma, 2e-4);
+        assert_close(&format!("{name}: β"), &found[1], &of_beta, 2e-4);
+        let norm = NormGradient {
+            affine: &affine,
+            input: &y,
+            gradient: &gradient,
+            gamma: &found[0],
+            beta: &found[1],
+            relu,
+            choice: choice.as_deref(),
+        };
+        case.check_backward(conv, &OutputGradient::Norm(norm), &input, 2e-3);
+        if !pool {
+            let mut alone = vec![9.0; x.len()];
+            Affine::input_gradient(&norm, &mut alone);
+            assert_close(&format!("{name}: input of the normalisation"), &alone, &input, 2e-4);
+        }
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn plain_and_with_relu(shape in shapes()) {
+        check_plain(shape);
+    }
+
+    #[test]
+    fn with_relu_and_pool(shape in shapes()) {
+        check_pool(shape);
+    }
+
+    #[test]
+    fn with_normalisation(shape in shapes(), relu: bool, pool: bool) {
+        check_norm(shape, relu, pool);
+    }
+}
+
+const SHAPE: ConvShape = ConvShape { batch: 9, height: 14, width: 14, inputs: 32, outputs: 64, kernel: 3, stride: 1, padding: 1 };
+
+#[test]
+fn shapes_of_real_networks() {
+    check_plain(SHAPE);
+    check_plain(ConvShape { height: 28, width: 28, inputs: 1, outputs: 32, batch: 2, ..SHAPE });
+    check_pool(ConvShape { height: 28, width: 28, inputs: 1, outputs: 32, batch: 2, ..SHAPE });
+    check_norm(ConvShape { height: 7, width: 7, inputs: 64, ..SHAPE }, true, true);
+    check_plain(ConvShape { stride: 2, ..SHAPE });
+}
+
+#[test]
+fn with_gelu() {
+    let case = Case::new(ConvShape { batch: 2, height: 5, width: 5, inputs: 3, outputs: 4, ..SHAPE });
+    let gradient = numbers("gradient", case.shape.output_len());
+    let expected: Vec<f64> = gradient
+        .iter()
+        .zip(case.output())
+        .map(|(g, x)| {
+            let phi = 0.5 * libm::erfc(-x / std::f64::consts::SQRT_2);
+            f64::from(*g) * (phi + x * (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt())
+        })
+        .collect();
+    case.each_level(|conv| {
+        let mut x = vec![9.0; expected.len()];
+        conv.forward(&case.x, &case.weights, Some(&case.bias), false, &mut x);
+        let mut y = vec![9.0; x.len()];
+        gelu(&x, &mut y);
+        let gradient = OutputGradient::Gelu { gradient: &gradient, input: &x };
+        case.check_backward(conv, &gradient, &expected, TOLERANCE);
+    });
+}
+
+/// The bits of everything a training step computes.
+fn step(threads: usize) -> Vec<u32> {
+    let case = Case::new(ConvShape { batch: 13, ..SHAPE });
+    let conv = Convolution::new(case.shape).unwrap();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    pool.install(|| {
+        let mut y = vec![0.0; case.shape.output_len()];
+        let moments = conv.forward_moments(&case.x, &case.weights, &mut y);
+        let affine = Affine::new(&moments, &case.bias, &case.bias, 1e-5);
+        let gradient = numbers("gradient", y.len());
+        let [gamma, beta] = affine.parameter_gradients(&y, &gradient, true);
+        let norm = NormGradient {
+            affine: &affine,
+            input: &y,
+            gradient: &gradient,
+            gamma: &gamma,
+            beta: &beta,
+            relu: true,
+            choice: None,
+        };
+        let mut found = (vec![0.0; case.x.len()], vec![0.0; case.weights.len()], vec![0.0; case.bias.len()]);
+        let into = Gradients { input: Some(&mut found.0), weights: Some(&mut found.1), bias: Some(&mut found.2) };
+        conv.backward(&case.x, &case.weights, &OutputGradient::Norm(norm), into);
+        let all = [y, gamma, beta, found.0, found.1, found.2, moments.mean, moments.variance];
+        all.iter().flatten().map(|value| value.to_bits()).collect()
+    })
+}
+
+#[test]
+fn results_are_the_same_bits_for_any_number_of_threads() {
+    let one = step(1);
+    assert!(step(2) == one, "two threads give other bits than one");
+    assert!(step(3) == one, "three threads give other bits than one");
+}
+
+#[test]
+fn what_is_not_asked_for_is_not_written() {
+    let case = Case::new(ConvShape { batch: 2, ..SHAPE });
+    let conv = Convolution::new(case.shape).unwrap();
+    let gradient = numbers("gradient", case.shape.output_len());
+    let [_, expected] = convolution_backward(&case.shape, &case.x, &case.weights, &wide(&gradient));
+    let mut weights = vec![9.0; case.weights.len()];
+    let into = Gradients { weights: Some(&mut weights), ..Gradients::default() };
+    conv.backward(&case.x, &case.weights, &OutputGradient::Plain(&gradient), into);
+    assert_close("weight gradient alone", &weights, &expected, TOLERANCE);
+    conv.backward(&case.x, &case.weights, &OutputGradient::Plain(&gradient), Gradients::default());
+}

@@ -1,0 +1,71 @@
+//! Dense layers against sums in `f64`.
+
+use super::*;
+use crate::kernels::reference::{assert_close, channel_sums, numbers, wide};
+
+/// a · b, of `rows` × `depth` and `depth` × `columns`, each read through its own index.
+fn product_of(
+    (rows, depth, columns): (usize, usize, usize),
+    a: impl Fn(usize, usize) -> f32,
+    b: impl Fn(usize, usize) -> f32,
+) -> Vec<f64> {
+    let mut sums = Vec::new();
+    for row in 0..rows {
+        for column in 0..columns {
+            sums.push((0..depth).map(|at| f64::from(a(row, at)) * f64::from(b(at, column))).sum());
+        }
+    }
+    sums
+}
+
+#[test]
+fn a_dense_layer_and_its_gradients_equal_their_definition() {
+    for (batch, inputs, outputs) in [(1, 1, 1), (5, 7, 3), (17, 100, 300), (130, 64, 10)] {
+        let shape = DenseShape { batch, inputs, outputs };
+        let (x, weights) = (numbers("x", batch * inputs), numbers("weights", inputs * outputs));
+        let (bias, gradient) = (numbers("bias", outputs), numbers("gradient", batch * outputs));
+
+        let plain = product_of((batch, inputs, outputs), |n, i| x[n * inputs + i], |i, o| weights[i * outputs + o]);
+        let mut y = vec![9.0; batch * outputs];
+        shape.forward(&x, &weights, None, false, &mut y);
+        assert_close("plain", &y, &plain, 1e-5);
+        let mut expected = plain;
+        expected.iter_mut().enumerate().for_each(|(index, y)| *y = (*y + f64::from(bias[index % outputs])).max(0.0));
+        shape.forward(&x, &weights, Some(&bias), true, &mut y);
+        assert_close("bias and ReLU", &y, &expected, 1e-5);
+
+        let mut found = vec![9.0; x.len()];
+        shape.input_gradient(&weights, &gradient, &mut found);
+        let expected = product_of((batch, outputs, inputs), |n, o| gradient[n * outputs + o], |o, i| weights[i * outputs + o]);
+        assert_close("input gradient", &found, &expected, 1e-5);
+        let mut found = vec![9.0; weights.len()];
+        shape.weight_gradient(&x, &gradient, &mut found);
+        let expected = product_of((inputs, batch, outputs), |i, n| x[n * inputs + i], |n, o| gradient[n * outputs + o]);
+        assert_close("weight gradient", &found, &expected, 1e-5);
+        let mut found = vec![9.0; outputs];
+        shape.bias_gradient(&gradient, &mut found);
+        assert_close("bias gradient", &found, &channel_sums(&wide(&gradient), outputs), 1e-5);
+    }
+}
+
+#[test]
+fn results_are_the_same_bits_for_any_number_of_threads() {
+    let shape = DenseShape { batch: 128, inputs: 3136, outputs: 128 };
+    let (x, weights) = (numbers("x", 128 * 3136), numbers("weights", 3136 * 128));
+    let gradient = numbers("gradient", 128 * 128);
+    let bits = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let mut found = [vec![0.0; 128 * 128], vec![0.0; x.len()], vec![0.0; weights.len()], vec![0.0; 128]];
+            let [y, input, weight, bias] = &mut found;
+            shape.forward(&x, &weights, None, false, y);
+            shape.input_gradient(&weights, &gradient, input);
+            shape.weight_gradient(&x, &gradient, weight);
+            shape.bias_gradient(&gradient, bias);
+            found.iter().flatten().map(|value| value.to_bits()).collect::<Vec<_>>()
+        })
+    };
+    let one = bits(1);
+    assert!(bits(2) == one, "two threads give other bits than one");
+    assert!(bits(4) == one, "four threads give other bits than one");
+}

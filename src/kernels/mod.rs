@@ -1,0 +1,33 @@
+//! Compute on slices: convolution, batch normalisation, activation, pooling and dense layers, forward and backward.
+//!
+//! Images are `[N, H, W, C]`: the channels of a pixel lie side by side, so that vectors run along them. Every kernel is written
+//! once and compiled for AVX-512, AVX2 and whatever the machine has (see [`Level`]); the best is chosen at run time. Work is cut
+//! by shape alone and summed in a fixed order, so results are the same bits for any number of threads; they differ between
+//! [`Level`]s by rounding. All of the crate's `unsafe` is here.
+//!
+//! It knows nothing of Burn, tract, layers or training: slices in, slices out. A slice of the wrong length is a fault of the
+//! caller and panics.
+
+mod activation;
+mod buffer;
+mod columns;
+mod conv;
+mod dense;
+mod norm;
+mod peak;
+mod pool;
+mod simd;
+
+pub use activation::{gelu, gelu_backward, relu, relu_backward};
+pub use conv::{ConvShape, Convolution, Gradients, OutputGradient, ShapeError};
+pub use dense::DenseShape;
+pub use norm::{Affine, Moments, NormGradient};
+pub use peak::peak;
+pub use pool::{
+    PoolShape, Pooled, avg_pool, avg_pool_backward, global_avg_pool, global_avg_pool_backward, global_max_pool,
+    global_max_pool_backward, max_pool, max_pool_backward,
+};
+pub use simd::Level;
+
+#[cfg(test)]
+mod reference;
