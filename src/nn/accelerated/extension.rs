@@ -1,0 +1,135 @@
+//! The operations as an extension of Burn's backends: run on Flex, recorded on autodiff over Flex.
+
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::flex::FlexTensor;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Flex, backend_extension};
+use burn::tensor::TensorData;
+
+use super::activation::Activation;
+use super::conv::{ConvBlock, ConvNormBlock};
+use super::dense::DenseBlock;
+use super::norm::NormBlock;
+use super::operation::{Operation, Tracked, record};
+use super::pool::{GlobalPool, Pooling};
+use crate::kernels::Moments;
+
+/// Backends that have the kernels.
+#[backend_extension(Flex, Autodiff)]
+pub(super) trait Accelerated: Backend {
+    fn conv_block(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        block: ConvBlock,
+    ) -> FloatTensor<Self>;
+
+    fn conv_norm_block(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        block: ConvNormBlock,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    fn norm_block(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        block: NormBlock,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    fn pool(x: FloatTensor<Self>, pooling: Pooling) -> FloatTensor<Self>;
+
+    fn global_pool(x: FloatTensor<Self>, pooling: GlobalPool) -> FloatTensor<Self>;
+
+    fn activate(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self>;
+
+    fn dense(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>, block: DenseBlock) -> FloatTensor<Self>;
+}
+
+impl Accelerated for Flex {
+    fn conv_block(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, block: ConvBlock) -> FlexTensor {
+        block.forward([x, weight, bias]).0
+    }
+
+    fn conv_norm_block(
+        x: FlexTensor,
+        weight: FlexTensor,
+        gamma: FlexTensor,
+        beta: FlexTensor,
+        block: ConvNormBlock,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        let (y, saved) = block.forward([x, weight, gamma, beta]);
+        let [mean, variance] = statistics(saved.moments);
+        (y, mean, variance)
+    }
+
+    fn norm_block(x: FlexTensor, gamma: FlexTensor, beta: FlexTensor, block: NormBlock) -> (FlexTensor, FlexTensor, FlexTensor) {
+        let (y, saved) = block.forward([x, gamma, beta]);
+        let [mean, variance] = statistics(saved.moments);
+        (y, mean, variance)
+    }
+
+    fn pool(x: FlexTensor, pooling: Pooling) -> FlexTensor {
+        pooling.forward([x]).0
+    }
+
+    fn global_pool(x: FlexTensor, pooling: GlobalPool) -> FlexTensor {
+        pooling.forward([x]).0
+    }
+
+    fn activate(x: FlexTensor, activation: Activation) -> FlexTensor {
+        activation.forward([x]).0
+    }
+
+    fn dense(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, block: DenseBlock) -> FlexTensor {
+        block.forward([x, weight, bias]).0
+    }
+}
+
+impl<C: CheckpointStrategy> Accelerated for Autodiff<Flex, C> {
+    fn conv_block(x: Tracked<C>, weight: Tracked<C>, bias: Tracked<C>, block: ConvBlock) -> Tracked<C> {
+        record::<C, _, _, 3>(block, [x, weight, bias], |_| ()).0
+    }
+
+    fn conv_norm_block(
+        x: Tracked<C>,
+        weight: Tracked<C>,
+        gamma: Tracked<C>,
+        beta: Tracked<C>,
+        block: ConvNormBlock,
+    ) -> (Tracked<C>, Tracked<C>, Tracked<C>) {
+        let (y, [mean, variance]) =
+            record::<C, _, _, 4>(block, [x, weight, gamma, beta], |saved| statistics(saved.moments.clone()));
+        (y, Tracked::<C>::new(mean), Tracked::<C>::new(variance))
+    }
+
+    fn norm_block(x: Tracked<C>, gamma: Tracked<C>, beta: Tracked<C>, block: NormBlock) -> (Tracked<C>, Tracked<C>, Tracked<C>) {
+        let (y, [mean, variance]) = record::<C, _, _, 3>(block, [x, gamma, beta], |saved| statistics(saved.moments.clone()));
+        (y, Tracked::<C>::new(mean), Tracked::<C>::new(variance))
+    }
+
+    fn pool(x: Tracked<C>, pooling: Pooling) -> Tracked<C> {
+        record::<C, _, _, 1>(pooling, [x], |_| ()).0
+    }
+
+    fn global_pool(x: Tracked<C>, pooling: GlobalPool) -> Tracked<C> {
+        record::<C, _, _, 1>(pooling, [x], |_| ()).0
+    }
+
+    fn activate(x: Tracked<C>, activation: Activation) -> Tracked<C> {
+        record::<C, _, _, 1>(activation, [x], |_| ()).0
+    }
+
+    fn dense(x: Tracked<C>, weight: Tracked<C>, bias: Tracked<C>, block: DenseBlock) -> Tracked<C> {
+        record::<C, _, _, 3>(block, [x, weight, bias], |_| ()).0
+    }
+}
+
+fn statistics(moments: Moments) -> [FlexTensor; 2] {
+    [moments.mean, moments.variance].map(|values| {
+        let channels = values.len();
+        FlexTensor::from_data(TensorData::new(values, [channels]))
+    })
+}

@@ -1,0 +1,21 @@
+//! Networks: architectures as data, presets, weights, and the Burn module built from them. It knows nothing of training or
+//! files of data.
+
+pub mod accelerated;
+mod architecture;
+mod initial;
+mod layers;
+mod network;
+mod normalisation;
+mod predict;
+mod presets;
+mod weights;
+
+pub use architecture::{
+    Architecture, BatchNorm, Conv, Dense, Dropout, FeatureShape, Layer, LayerError, Normalisation, Padding, Parameter,
+    ParameterKind, Plain, Pool, Residual,
+};
+pub use network::{Network, decaying_parameters, image_tensor};
+pub use predict::{PredictError, predict};
+pub use presets::{AdvancedOptions, BasicOptions, Head, MlpOptions, ModelOptions, OptimumOptions};
+pub use weights::{WeightTensor, Weights};
