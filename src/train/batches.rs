@@ -1,0 +1,154 @@
+//! Batches: the training images of an epoch in shuffled order, augmented, made beside the training on a thread of their own.
+
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+
+use rand::RngExt;
+
+use crate::data::augment::Augmenter;
+use crate::data::{Label, LabelledImages};
+use crate::seed::Seed;
+
+/// Changes an image at random, on its way into a batch.
+pub trait Augment: Sync {
+    /// Writes a changed `source` to `target`; both are one image, `[C, H, W]`. What it does depends on `seed`, `epoch` and
+    /// `sample` alone.
+    fn apply(&self, seed: Seed, epoch: u64, sample: u64, source: &[u8], target: &mut [u8]);
+}
+
+impl Augment for Augmenter {
+    fn apply(&self, seed: Seed, epoch: u64, sample: u64, source: &[u8], target: &mut [u8]) {
+        Augmenter::apply(self, seed, epoch, sample, source, target);
+    }
+}
+
+/// A batch, ready to be learned from.
+pub struct Batch {
+    /// Pixels 0–255, `[N, C, H, W]`.
+    pub pixels: Vec<f32>,
+    /// Labels, `[N]`.
+    pub labels: Vec<Label>,
+}
+
+/// Where batches come from.
+pub struct Source<'a> {
+    /// The images to learn from.
+    pub images: &'a LabelledImages,
+    /// What changes them.
+    pub augment: Option<&'a dyn Augment>,
+    /// Images in a batch; the last of an epoch may have fewer.
+    pub batch_size: usize,
+    /// Seed of order and augmentation.
+    pub seed: Seed,
+}
+
+impl Source<'_> {
+    /// How many batches an epoch has.
+    pub fn batches(&self) -> usize {
+        self.images.len().div_ceil(self.batch_size)
+    }
+
+    /// Runs `consume` with the batches of `epoch` from batch `first` on, while they are being made.
+    pub fn stream<T>(&self, epoch: usize, first: usize, consume: impl FnOnce(Receiver<Batch>) -> T) -> T {
+        let order = shuffled(self.images.len(), self.seed.child("order").index(epoch as u64));
+        thread::scope(|scope| {
+            let (sender, receiver) = sync_channel(2);
+            scope.spawn(move || {
+                for indices in order.chunks(self.batch_size).skip(first) {
+                    if sender.send(self.batch(epoch, indices)).is_err() {
+                        return; // the consumer has stopped
+                    }
+                }
+            });
+            consume(receiver)
+        })
+    }
+
+    fn batch(&self, epoch: usize, indices: &[usize]) -> Batch {
+        let size = self.images.shape().pixels();
+        let mut pixels = Vec::with_capacity(indices.len() * size);
+        let mut changed = vec![0; size];
+        let seed = self.seed.child("augment");
+        for &index in indices {
+            let original = self.images.image(index);
+            let image = match self.augment {
+                Some(augment) => {
+                    augment.apply(seed, epoch as u64, index as u64, original, &mut changed);
+                    &changed
+                }
+                None => original,
+            };
+            pixels.extend(image.iter().map(|&pixel| f32::from(pixel)));
+        }
+        Batch { pixels, labels: indices.iter().map(|&index| self.images.labels()[index]).collect() }
+    }
+}
+
+/// 0 to `count` − 1 in random order (Fisher and Yates' shuffle).
+fn shuffled(count: usize, seed: Seed) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    let mut rng = seed.rng();
+    for last in (1..count).rev() {
+        order.swap(last, rng.random_range(0..=last));
+    }
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::ImageShape;
+
+    struct Stamp;
+
+    impl Augment for Stamp {
+        fn apply(&self, _seed: Seed, epoch: u64, sample: u64, source: &[u8], target: &mut [u8]) {
+            assert_eq!(u64::from(source[0]), sample);
+            target[0] = (100 + 20 * epoch + sample) as u8;
+        }
+    }
+
+    fn images() -> LabelledImages {
+        let shape = ImageShape { channels: 1, height: 1, width: 1 };
+        LabelledImages::new(shape, (0..10).collect::<Vec<u8>>(), (0..10).collect::<Vec<u8>>()).unwrap()
+    }
+
+    fn epoch(source: &Source<'_>, epoch: usize, first: usize) -> Vec<(Vec<f32>, Vec<Label>)> {
+        source.stream(epoch, first, |batches| batches.iter().map(|batch| (batch.pixels, batch.labels)).collect())
+    }
+
+    #[test]
+    fn an_epoch_has_every_image_once_in_an_order_of_its_own() {
+        let images = images();
+        let source = Source { images: &images, augment: None, batch_size: 4, seed: Seed::new(1) };
+        let labels = |index| epoch(&source, index, 0).into_iter().flat_map(|batch| batch.1).collect::<Vec<_>>();
+        let (zeroth, first) = (labels(0), labels(1));
+        assert_ne!(zeroth, first);
+        assert_eq!(zeroth, labels(0));
+        for mut labels in [zeroth, first] {
+            labels.sort_unstable();
+            assert_eq!(labels, (0..10).collect::<Vec<u8>>());
+        }
+        let batches = epoch(&source, 0, 0);
+        assert_eq!(batches.iter().map(|batch| batch.1.len()).collect::<Vec<_>>(), [4, 4, 2]);
+        assert_eq!(source.batches(), 3);
+        assert_eq!(epoch(&source, 0, 1), batches[1..]);
+    }
+
+    #[test]
+    fn augmentation_knows_epoch_and_sample() {
+        let images = images();
+        let source = Source { images: &images, augment: Some(&Stamp), batch_size: 3, seed: Seed::new(1) };
+        for (pixels, labels) in epoch(&source, 2, 0) {
+            let expected: Vec<f32> = labels.iter().map(|&label| 140.0 + f32::from(label)).collect();
+            assert_eq!(pixels, expected);
+        }
+    }
+
+    #[test]
+    fn a_consumer_may_stop_early() {
+        let images = images();
+        let source = Source { images: &images, augment: None, batch_size: 1, seed: Seed::new(1) };
+        assert_eq!(source.stream(0, 0, |batches| batches.recv().unwrap().labels.len()), 1);
+    }
+}

@@ -1,0 +1,94 @@
+//! The loss: cross entropy of logits, with label smoothing; and what it is worth on data that is only watched.
+
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::data::Label;
+use crate::metrics::Probabilities;
+
+/// Mean cross entropy of `logits`, `[N, classes]`, with the labels, of which `smoothing` is spread over all classes (Szegedy
+/// and others, 2016). The logarithm is taken of the softmax as a whole, so that large logits do no harm.
+/// Gives one number, `[1]`.
+pub fn cross_entropy(logits: Tensor<2>, labels: &[Label], smoothing: f64) -> Tensor<1> {
+    let [rows, classes] = logits.dims();
+    let mut targets = vec![(smoothing / classes as f64) as f32; rows * classes];
+    for (row, &label) in labels.iter().enumerate() {
+        targets[row * classes + usize::from(label)] += (1.0 - smoothing) as f32;
+    }
+    let targets = Tensor::<2>::from_data(TensorData::new(targets, [rows, classes]), &Device::flex());
+    (log_softmax(logits, 1) * targets).sum().div_scalar(-(rows as f64))
+}
+
+/// How many rows of `logits`, `[N, classes]`, are largest at their label; the first of equals counts.
+pub fn count_correct(logits: &[f32], labels: &[Label]) -> usize {
+    let classes = logits.len() / labels.len().max(1);
+    let rows = logits.chunks_exact(classes.max(1));
+    rows.zip(labels).filter(|(row, label)| largest(row) == usize::from(**label)).count()
+}
+
+fn largest(row: &[f32]) -> usize {
+    (0..row.len()).rev().max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or(0)
+}
+
+/// Loss and accuracy on data that is watched.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Evaluation {
+    /// Mean cross entropy, without label smoothing. A probability of 0 counts as the smallest that float32 can tell from 0.
+    pub loss: f64,
+    /// Share of right labels.
+    pub accuracy: f64,
+}
+
+/// Loss and accuracy of `probabilities`, `[N, classes]`, against `labels`.
+pub fn evaluate(probabilities: &Probabilities, labels: &[Label]) -> Evaluation {
+    let rows = labels.len().max(1) as f64;
+    let loss = |(row, &label): (ndarray::ArrayView1<'_, f32>, &Label)| {
+        let probability = row[usize::from(label)];
+        // Written so that a probability that is not a number gives a loss that is not one either.
+        -f64::from(if probability < f32::MIN_POSITIVE { f32::MIN_POSITIVE } else { probability }).ln()
+    };
+    let loss: f64 = probabilities.rows().into_iter().zip(labels).map(loss).sum();
+    let correct = count_correct(probabilities.as_slice().expect("made row by row"), labels);
+    Evaluation { loss: loss / rows, accuracy: correct as f64 / rows }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn loss(logits: &[f32], labels: &[Label], smoothing: f64) -> f64 {
+        let rows = labels.len();
+        let data = TensorData::new(logits.to_vec(), [rows, logits.len() / rows]);
+        let logits = Tensor::<2>::from_data(data, &Device::flex());
+        f64::from(cross_entropy(logits, labels, smoothing).into_scalar::<f32>())
+    }
+
+    #[test]
+    fn losses_are_those_computed_by_hand() {
+        let check = |logits: &[f32], labels: &[Label], smoothing: f64, expected: f64| {
+            let found = loss(logits, labels, smoothing);
+            assert!((found - expected).abs() < 1e-5, "{logits:?}: {found}, not {expected}");
+        };
+        check(&[0.0, 0.0], &[0], 0.0, 2f64.ln());
+        check(&[1.0, 0.0], &[0], 0.0, (1.0 + (-1f64).exp()).ln());
+        check(&[1.0, 0.0], &[0], 0.2, 0.9 * (1.0 + (-1f64).exp()).ln() + 0.1 * (1.0 + 1f64.exp()).ln());
+        check(&[1000.0, 0.0], &[1], 0.0, 1000.0);
+        check(&[0.0, 0.0, 0.0, 3.0, 0.0, 0.0], &[2, 0], 0.0, (3f64.ln() + (1.0 + 2.0 * (-3f64).exp()).ln()) / 2.0);
+    }
+
+    #[test]
+    fn the_first_of_equals_is_the_answer() {
+        assert_eq!(count_correct(&[1.0, 1.0, 0.0, 2.0], &[0, 1]), 2);
+        assert_eq!(count_correct(&[1.0, 1.0, 0.0, 2.0], &[1, 0]), 0);
+        assert_eq!(count_correct(&[], &[]), 0);
+    }
+
+    #[test]
+    fn impossible_truths_cost_much_but_not_infinitely_much() {
+        let probabilities = ndarray::array![[1.0, 0.0], [0.5, 0.5]];
+        let evaluation = evaluate(&probabilities, &[1, 0]);
+        assert!((evaluation.loss - (87.336_544 + 2f64.ln()) / 2.0).abs() < 1e-3, "{}", evaluation.loss);
+        assert_eq!(evaluation.accuracy, 0.5);
+        assert!(evaluate(&ndarray::array![[f32::NAN, f32::NAN]], &[0]).loss.is_nan());
+    }
+}

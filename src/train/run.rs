@@ -1,0 +1,527 @@
+//! The training itself, from top to bottom: [`train`].
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use burn::module::Module;
+use serde_json::json;
+
+use super::average::Average;
+use super::batches::{Augment, Batch, Source};
+use super::checkpoint::{Checkpoint, State};
+use super::history::{EpochRecord, EpochTiming, should_stop, standing};
+use super::loss::{Evaluation, count_correct, cross_entropy, evaluate};
+use super::optimizer::Optimizer;
+use super::schedule::{Position, learning_rate, plateau_rate};
+use super::{EarlyStopping, ScheduleOptions, TrainSettings};
+use crate::data::LabelledImages;
+use crate::digest::Digest;
+use crate::nn::{Architecture, LayerError, Network, Parameter, WeightTensor, Weights, image_tensor};
+use crate::progress::{Interrupted, Progress, Silent};
+use crate::seed::Seed;
+
+/// Hears the figures of an epoch and says whether to go on.
+pub type OnEpoch<'a> = &'a mut dyn FnMut(&EpochRecord) -> ControlFlow<()>;
+
+/// Everything that a training depends on.
+pub struct TrainRequest<'a> {
+    /// What is trained.
+    pub architecture: &'a Architecture,
+    /// How.
+    pub settings: &'a TrainSettings,
+    /// The images to learn from.
+    pub train: &'a LabelledImages,
+    /// The images to watch.
+    pub validation: Option<&'a LabelledImages>,
+    /// Changes images at random, each time they are learned from.
+    pub augment: Option<&'a dyn Augment>,
+    /// Origin of initial weights, order, augmentation and dropout.
+    pub seed: Seed,
+    /// Weights to start from: those whose name and shape fit are taken, the rest is initialised.
+    pub initial: Option<&'a [WeightTensor]>,
+    /// A folder for checkpoints that belongs to this training alone; without one there are none.
+    pub scratch: Option<&'a Path>,
+    /// Where it reports.
+    pub progress: &'a dyn Progress,
+    /// Called after every epoch, in order, also for those restored from a checkpoint; may stop the training.
+    pub on_epoch: Option<OnEpoch<'a>>,
+    /// The time; it only ever becomes part of [`Trained::timings`].
+    pub clock: fn() -> Instant,
+}
+
+impl<'a> TrainRequest<'a> {
+    /// A training without validation, augmentation, checkpoints or reports.
+    pub fn new(architecture: &'a Architecture, settings: &'a TrainSettings, train: &'a LabelledImages, seed: Seed) -> Self {
+        Self {
+            architecture,
+            settings,
+            train,
+            validation: None,
+            augment: None,
+            seed,
+            initial: None,
+            scratch: None,
+            progress: &Silent,
+            on_epoch: None,
+            clock: Instant::now,
+        }
+    }
+}
+
+/// What a training makes.
+#[derive(Clone, Debug)]
+pub struct Trained {
+    /// The model's weights.
+    pub weights: Weights,
+    /// Which they are.
+    pub chosen: Chosen,
+    /// The weights after the last step.
+    pub last: Weights,
+    /// The figures of every epoch.
+    pub history: Vec<EpochRecord>,
+    /// How long every epoch took; never the same twice.
+    pub timings: Vec<EpochTiming>,
+    /// The epoch that was best on validation data, from 1.
+    pub best_epoch: Option<usize>,
+    /// Why it ended.
+    pub ending: Ending,
+    /// Steps taken.
+    pub steps: usize,
+    /// Seconds of the whole training, interruptions not counted; never the same twice.
+    pub seconds: f64,
+    /// Images learned from in each second of learning; never the same twice.
+    pub images_per_second: f64,
+    /// What became of the weights it was given to start from.
+    pub transfer: Option<Transfer>,
+}
+
+/// Which weights became the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Chosen {
+    /// Those of the best epoch on validation data (averaged ones, if there is an average).
+    Best,
+    /// The average over the steps.
+    Average,
+    /// Those after the last step.
+    Last,
+}
+
+/// Why a training ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// All epochs are done.
+    Completed,
+    /// Nothing had improved for as long as patience lasts.
+    EarlyStopping,
+    /// Whoever asked for the training stopped it.
+    Caller,
+}
+
+/// What became of weights that a training was given to start from.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Transfer {
+    /// Parameters that were taken over.
+    pub taken: Vec<String>,
+    /// Parameters that were initialised, because none of their name and shape was given.
+    pub initialised: Vec<String>,
+}
+
+/// Why a training did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// It was asked to stop; the checkpoint, if there is a folder for it, stands at the current step.
+    #[error("interrupted")]
+    Interrupted(#[from] Interrupted),
+    /// It left the numbers that a computer can hold. The last checkpoint is untouched.
+    #[error(
+        "the training diverged: {what} is not a finite number in epoch {epoch}, step {step} (learning rate {learning_rate:e}); \
+         try a lower `learning_rate`, a longer `warm_up`, or `clip: {{ norm: 1.0 }}`"
+    )]
+    Diverged {
+        /// What is not finite.
+        what: &'static str,
+        /// The epoch, from 1.
+        epoch: usize,
+        /// The step in the epoch, from 1.
+        step: usize,
+        /// The learning rate of the step before.
+        learning_rate: f64,
+    },
+    /// Settings and data do not make a training.
+    #[error("{0}")]
+    Settings(String),
+    /// A layer does not fit.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    /// A file could not be read or written.
+    #[error("{0:#}")]
+    Failed(#[from] anyhow::Error),
+}
+
+/// Trains a network. The same request gives the same weights and history, to the bit, however often it is interrupted and
+/// resumed from its checkpoint.
+///
+/// # Errors
+/// Any [`TrainError`].
+pub fn train(mut request: TrainRequest<'_>) -> Result<Trained, TrainError> {
+    check(&request)?;
+    let on_epoch = request.on_epoch.take();
+    let mut training = Training::begin(request)?;
+    match training.run(on_epoch) {
+        Ok(ending) => training.finish(ending),
+        Err(TrainError::Interrupted(interrupted)) => {
+            training.save()?;
+            Err(interrupted.into())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn check(request: &TrainRequest<'_>) -> Result<(), TrainError> {
+    request.settings.check().map_err(TrainError::Settings)?;
+    request.architecture.check()?;
+    if request.train.is_empty() {
+        return Err(TrainError::Settings("there are no training images".into()));
+    }
+    for (what, images) in [("training", Some(request.train)), ("validation", request.validation)] {
+        let Some(images) = images else { continue };
+        let (expected, classes) = (request.architecture.input, request.architecture.classes);
+        if images.shape() != expected {
+            let text = format!("the network takes images of {expected}, but the {what} images are of {}", images.shape());
+            return Err(TrainError::Settings(text));
+        }
+        if let Some(label) = images.labels().iter().find(|&&label| usize::from(label) >= classes) {
+            let text = format!("a {what} image has label {label}, but the network has {classes} classes, counted from 0");
+            return Err(TrainError::Settings(text));
+        }
+    }
+    Ok(())
+}
+
+/// A training under way.
+struct Training<'a> {
+    request: TrainRequest<'a>,
+    parameters: Vec<Parameter>,
+    checkpoint: Option<(PathBuf, Digest)>,
+    source: Source<'a>,
+    network: Option<Network>, // taken out while the optimiser has it
+    optimizer: Optimizer,
+    average: Option<Average>,
+    best: Option<Vec<Vec<f32>>>,
+    state: State,
+    transfer: Option<Transfer>,
+    started: Instant,
+}
+
+impl<'a> Training<'a> {
+    /// A training at its start, or where its checkpoint stands.
+    fn begin(request: TrainRequest<'a>) -> Result<Self, TrainError> {
+        let (architecture, settings) = (request.architecture, request.settings);
+        let started = (request.clock)();
+        let parameters = architecture.parameters()?;
+        let checkpoint = request.scratch.map(|dir| (dir.join("checkpoint.safetensors"), fingerprint(&request)));
+        let restored = match &checkpoint {
+            // A checkpoint that cannot be used costs time, not correctness: the same training starts again.
+            Some((path, training)) => Checkpoint::load(path, *training, &parameters).unwrap_or_else(|error| {
+                request.progress.warn(&format!("{error:#}; the training starts again"));
+                None
+            }),
+            None => None,
+        };
+        if settings.early_stopping.is_some() && request.validation.is_none() {
+            request.progress.warn("there is no validation data, so `early_stopping` has no effect");
+        }
+
+        let (start, transfer) = initial_weights(&request)?;
+        let mut optimizer = Optimizer::new(&settings.optimizer, settings.clip, architecture)?;
+        let restored = restored.unwrap_or_else(|| Checkpoint {
+            state: State::default(),
+            weights: start.into_values(),
+            average: None,
+            best: None,
+            optimizer: Vec::new(),
+        });
+        if !restored.optimizer.is_empty() {
+            optimizer = optimizer.with_state(restored.optimizer)?;
+        }
+        let average = settings.average.as_ref().map(|options| {
+            let values = restored.average.unwrap_or_else(|| restored.weights.clone());
+            Average::new(options, restored.state.average_steps, values)
+        });
+        let weights = Weights::from_values(architecture, restored.weights)?;
+        Ok(Self {
+            parameters,
+            checkpoint,
+            source: Source {
+                images: request.train,
+                augment: request.augment,
+                batch_size: settings.batch_size.get(),
+                seed: request.seed,
+            },
+            network: Some(Network::from_weights(architecture, &weights)?.train()),
+            optimizer,
+            average,
+            best: restored.best,
+            state: restored.state,
+            transfer,
+            started,
+            request,
+        })
+    }
+
+    /// Epoch after epoch, until there is a reason to end.
+    fn run(&mut self, mut on_epoch: Option<OnEpoch<'_>>) -> Result<Ending, TrainError> {
+        let settings = self.request.settings;
+        let mut told = |record: &EpochRecord| on_epoch.as_mut().map_or(ControlFlow::Continue(()), |tell| tell(record));
+        let total = settings.epochs.get() * self.request.train.len();
+        self.request.progress.begin("training", total as u64, "images");
+        if self.state.history.iter().any(|record| told(record).is_break()) {
+            return Ok(Ending::Caller);
+        }
+        loop {
+            if self.state.epoch >= settings.epochs.get() {
+                return Ok(Ending::Completed);
+            }
+            if settings.early_stopping.as_ref().is_some_and(|options| should_stop(&self.state.history, options)) {
+                return Ok(Ending::EarlyStopping);
+            }
+            self.learn_epoch()?;
+            self.close_epoch()?;
+            if self.state.epoch.is_multiple_of(settings.checkpoint_every.get()) || self.state.epoch == settings.epochs.get() {
+                self.save()?;
+            }
+            if told(&self.state.history[self.state.epoch - 1]).is_break() {
+                return Ok(Ending::Caller);
+            }
+        }
+    }
+
+    /// Learns from the batches of the current epoch that are not yet learned.
+    fn learn_epoch(&mut self) -> Result<(), TrainError> {
+        let (clock, already) = (self.request.clock, self.state.epoch_seconds);
+        let began = clock();
+        let source = Source { ..self.source };
+        source.stream(self.state.epoch, self.state.batch, |batches| {
+            for batch in batches {
+                self.request.progress.check()?;
+                self.step(batch)?;
+                self.state.epoch_seconds = already + (clock() - began).as_secs_f64();
+                self.report_step();
+            }
+            Ok(())
+        })
+    }
+
+    /// One batch: forward, loss, backward, new weights.
+    fn step(&mut self, batch: Batch) -> Result<(), TrainError> {
+        let settings = self.request.settings;
+        let count = batch.labels.len();
+        let step = self.state.epoch * self.source.batches() + self.state.batch;
+        let rate = self.learning_rate(step);
+        let mut network = self.network.take().expect("put back after every step");
+
+        let images = image_tensor(batch.pixels, self.request.architecture.input); // [N, C, H, W]
+        let logits = network.forward_training(images, self.request.seed.child("dropout").index(step as u64)); // [N, classes]
+        let loss = cross_entropy(logits.clone(), &batch.labels, settings.label_smoothing.get()); // [1]
+        let loss_value = f64::from(loss.clone().into_scalar::<f32>());
+        if !loss_value.is_finite() {
+            return Err(self.diverged("the loss"));
+        }
+        let logits = logits.without_autodiff().try_into_vec_as::<f32>().expect("float32 tensors in main memory can be read");
+        let network = self.optimizer.step(rate, network, loss.backward());
+        if let Some(average) = &mut self.average {
+            average.update(&network.values());
+        }
+
+        self.network = Some(network);
+        self.state.batch += 1;
+        self.state.seen += count;
+        self.state.loss += loss_value * count as f64;
+        self.state.correct += count_correct(&logits, &batch.labels);
+        self.state.learning_rate = rate;
+        Ok(())
+    }
+
+    fn learning_rate(&self, step: usize) -> f64 {
+        let settings = self.request.settings;
+        let mut peak = settings.optimizer.learning_rate();
+        if let ScheduleOptions::ReduceOnPlateau(options) = &settings.schedule {
+            let losses: Vec<f64> =
+                self.state.history.iter().map(|record| record.validation_loss.unwrap_or(record.loss)).collect();
+            peak = plateau_rate(options, peak, &losses);
+        }
+        let steps_per_epoch = self.source.batches();
+        let at = Position { step, steps: settings.epochs.get() * steps_per_epoch, steps_per_epoch };
+        learning_rate(&settings.schedule, peak, settings.warm_up.get(), at)
+    }
+
+    /// Watches the validation data and writes the epoch down.
+    fn close_epoch(&mut self) -> Result<(), TrainError> {
+        let values = self.model_values();
+        if values.iter().flatten().any(|value| !value.is_finite()) {
+            return Err(self.diverged("a weight"));
+        }
+        let evaluation = self.watch(&values)?;
+        if evaluation.is_some_and(|evaluation| !evaluation.loss.is_finite()) {
+            return Err(self.diverged("the validation loss"));
+        }
+        let state = &mut self.state;
+        state.epoch += 1;
+        let seen = state.seen as f64;
+        state.history.push(EpochRecord {
+            epoch: state.epoch,
+            loss: state.loss / seen,
+            accuracy: state.correct as f64 / seen,
+            validation_loss: evaluation.map(|evaluation| evaluation.loss),
+            validation_accuracy: evaluation.map(|evaluation| evaluation.accuracy),
+            learning_rate: state.learning_rate,
+        });
+        let seconds = state.epoch_seconds;
+        state.timings.push(EpochTiming { epoch: state.epoch, seconds, images_per_second: seen / seconds.max(1e-9) });
+        (state.batch, state.seen, state.loss, state.correct, state.epoch_seconds) = (0, 0, 0.0, 0, 0.0);
+        if self.best_epoch() == Some(self.state.epoch) {
+            self.best = Some(values);
+        }
+        self.report_epoch();
+        Ok(())
+    }
+
+    /// Loss and accuracy of the model, were it finished now.
+    fn watch(&self, values: &[Vec<f32>]) -> Result<Option<Evaluation>, TrainError> {
+        let Some(images) = self.request.validation.filter(|images| !images.is_empty()) else { return Ok(None) };
+        let architecture = self.request.architecture;
+        let network = Network::from_weights(architecture, &Weights::from_values(architecture, values.to_vec())?)?;
+        let probabilities = network.predict(images.pixels(), self.request.progress)?;
+        Ok(Some(evaluate(&probabilities, images.labels())))
+    }
+
+    /// What the model would be now: the average if there is one, else the newest weights.
+    fn model_values(&self) -> Vec<Vec<f32>> {
+        self.average.as_ref().map_or_else(|| self.last_values(), |average| average.values.clone())
+    }
+
+    fn last_values(&self) -> Vec<Vec<f32>> {
+        self.network.as_ref().expect("put back after every step").values()
+    }
+
+    fn best_epoch(&self) -> Option<usize> {
+        let options = self.request.settings.early_stopping.clone().unwrap_or_default();
+        standing(&self.state.history, options.monitor, options.min_delta.get()).best
+    }
+
+    fn save(&self) -> Result<(), TrainError> {
+        let Some((path, training)) = &self.checkpoint else { return Ok(()) };
+        let mut state = self.state.clone();
+        state.average_steps = self.average.as_ref().map_or(0, |average| average.steps);
+        state.seconds = self.seconds();
+        let checkpoint = Checkpoint {
+            state,
+            weights: self.last_values(),
+            average: self.average.as_ref().map(|average| average.values.clone()),
+            best: self.best.clone(),
+            optimizer: self.optimizer.to_bytes()?,
+        };
+        Ok(checkpoint.save(path, *training, &self.parameters)?)
+    }
+
+    fn seconds(&self) -> f64 {
+        self.state.seconds + ((self.request.clock)() - self.started).as_secs_f64()
+    }
+
+    fn finish(self, ending: Ending) -> Result<Trained, TrainError> {
+        let architecture = self.request.architecture;
+        let restores =
+            self.request.settings.early_stopping.as_ref().is_some_and(|EarlyStopping { restore_best, .. }| *restore_best);
+        let (chosen, values) = match &self.best {
+            Some(best) if restores => (Chosen::Best, best.clone()),
+            _ if self.average.is_some() => (Chosen::Average, self.model_values()),
+            _ => (Chosen::Last, self.last_values()),
+        };
+        let learning: f64 = self.state.timings.iter().map(|timing| timing.seconds).sum();
+        let images = self.state.epoch * self.request.train.len();
+        Ok(Trained {
+            weights: Weights::from_values(architecture, values)?,
+            chosen,
+            last: Weights::from_values(architecture, self.last_values())?,
+            best_epoch: self.best_epoch(),
+            ending,
+            steps: self.state.epoch * self.source.batches(),
+            seconds: self.seconds(),
+            images_per_second: images as f64 / learning.max(1e-9),
+            history: self.state.history,
+            timings: self.state.timings,
+            transfer: self.transfer,
+        })
+    }
+
+    fn diverged(&self, what: &'static str) -> TrainError {
+        let (epoch, step) = (self.state.epoch + 1, (self.state.batch + 1).min(self.source.batches()));
+        TrainError::Diverged { what, epoch, step, learning_rate: self.state.learning_rate }
+    }
+
+    fn report_step(&self) {
+        let State { epoch, seen, loss, .. } = self.state;
+        let done = epoch * self.request.train.len() + seen;
+        let message = format!("epoch {}/{}, loss {:.4}", epoch + 1, self.request.settings.epochs, loss / seen as f64);
+        self.request.progress.advance(done as u64, &message);
+    }
+
+    fn report_epoch(&self) {
+        let (Some(record), Some(timing)) = (self.state.history.last(), self.state.timings.last()) else { return };
+        let mut line = format!("epoch {}/{}: ", record.epoch, self.request.settings.epochs);
+        line.push_str(&format!("loss {:.4}, accuracy {:.4}", record.loss, record.accuracy));
+        if let (Some(loss), Some(accuracy)) = (record.validation_loss, record.validation_accuracy) {
+            line.push_str(&format!(", validation loss {loss:.4}, accuracy {accuracy:.4}"));
+        }
+        line.push_str(&format!(", {:.0} images/s", timing.images_per_second));
+        self.request.progress.note(&line);
+    }
+}
+
+/// The weights to start from, and what of them was given.
+fn initial_weights(request: &TrainRequest<'_>) -> Result<(Weights, Option<Transfer>), TrainError> {
+    let fresh = Weights::initial(request.architecture, request.seed.child("weights"))?;
+    let Some(given) = request.initial else { return Ok((fresh, None)) };
+    let mut transfer = Transfer { taken: Vec::new(), initialised: Vec::new() };
+    let tensors = fresh.tensors().iter().map(|tensor| {
+        match given.iter().find(|given| given.name == tensor.name && given.shape == tensor.shape) {
+            Some(given) => {
+                transfer.taken.push(tensor.name.clone());
+                given.clone()
+            }
+            None => {
+                transfer.initialised.push(tensor.name.clone());
+                tensor.clone()
+            }
+        }
+    });
+    let weights = Weights::new(request.architecture, tensors.collect())?;
+    Ok((weights, Some(transfer)))
+}
+
+/// Names a training by what decides its result, except for the augmentation, which has no name of its own.
+fn fingerprint(request: &TrainRequest<'_>) -> Digest {
+    let images = |images: &LabelledImages| json!([Digest::of_bytes(images.pixels()), Digest::of_bytes(images.labels())]);
+    let initial = request.initial.map(|tensors| {
+        let digest = |tensor: &WeightTensor| {
+            let bytes: Vec<u8> = tensor.values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            json!([tensor.name, tensor.shape, Digest::of_bytes(&bytes)])
+        };
+        tensors.iter().map(digest).collect::<Vec<_>>()
+    });
+    Digest::of_json(&json!({
+        "architecture": request.architecture,
+        "settings": request.settings.parameters(),
+        "seed": request.seed,
+        "train": images(request.train),
+        "validation": request.validation.map(images),
+        "initial": initial,
+        "augmented": request.augment.is_some(),
+    }))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,276 @@
+//! Trainings from end to end: interrupted and resumed, stopped, diverging, learned by heart.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicIsize, Ordering};
+
+use rand::RngExt;
+
+use super::*;
+use crate::data::ImageShape;
+use crate::fs;
+use crate::nn::{ModelOptions, Normalisation};
+
+const SHAPE: ImageShape = ImageShape { channels: 1, height: 8, width: 8 };
+const CLASSES: usize = 4;
+
+/// Noisy images of which the label's quadrant is brighter by `contrast`.
+fn quadrants(count: usize, contrast: u8, seed: u64) -> LabelledImages {
+    let mut rng = Seed::new(seed).rng();
+    let labels: Vec<u8> = (0..count).map(|index| (index % CLASSES) as u8).collect();
+    let mut pixels = Vec::new();
+    for &label in &labels {
+        for position in 0..SHAPE.pixels() {
+            let quadrant = 2 * (position / 8 / 4) + position % 8 / 4;
+            let light = if quadrant == usize::from(label) { contrast } else { 0 };
+            pixels.push(light + rng.random_range(0..100));
+        }
+    }
+    LabelledImages::new(SHAPE, pixels, labels).unwrap()
+}
+
+fn architecture(model: &str) -> Architecture {
+    let model: ModelOptions = serde_json::from_str(model).unwrap();
+    model.build(SHAPE, CLASSES, Normalisation { mean: vec![0.3], deviation: vec![0.2] }).unwrap()
+}
+
+fn settings(text: &str) -> TrainSettings {
+    serde_json::from_str(text).unwrap()
+}
+
+/// Interrupts at the check after `left` others; writes down warnings.
+struct Watcher {
+    left: AtomicIsize,
+    warnings: Mutex<Vec<String>>,
+}
+
+impl Watcher {
+    fn new(left: isize) -> Self {
+        Self { left: AtomicIsize::new(left), warnings: Mutex::default() }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.warnings.lock().unwrap().clone()
+    }
+}
+
+impl Progress for Watcher {
+    fn begin(&self, _what: &str, _total: u64, _unit: &str) {}
+    fn advance(&self, _done: u64, _message: &str) {}
+    fn note(&self, _line: &str) {}
+    fn warn(&self, line: &str) {
+        self.warnings.lock().unwrap().push(line.to_owned());
+    }
+    fn interrupted(&self) -> bool {
+        self.left.fetch_sub(1, Ordering::Relaxed) <= 0
+    }
+}
+
+struct Mirror;
+
+impl Augment for Mirror {
+    fn apply(&self, seed: Seed, epoch: u64, sample: u64, source: &[u8], target: &mut [u8]) {
+        target.copy_from_slice(source);
+        if seed.index(epoch).index(sample).rng().random() {
+            target.iter_mut().for_each(|pixel| *pixel = pixel.saturating_add(20));
+        }
+    }
+}
+
+#[test]
+fn every_preset_learns_one_batch_by_heart() {
+    let images = quadrants(16, 40, 1);
+    let check = |model: &str, settings_text: &str| {
+        let (architecture, settings) = (architecture(model), settings(settings_text));
+        let trained = train(TrainRequest::new(&architecture, &settings, &images, Seed::new(1))).unwrap();
+        let last = trained.history.last().unwrap();
+        assert!(last.loss < 0.1 && last.accuracy == 1.0, "{model}: {last:?}");
+        assert!(trained.history[0].loss > 0.5, "{model}: {:?}", trained.history[0]);
+        assert_eq!((trained.ending, trained.chosen, trained.steps), (Ending::Completed, Chosen::Last, settings.epochs.get()));
+    };
+    let adam = r#"{"epochs": 60, "batch_size": 16, "optimizer": {"adam": {"learning_rate": 0.02}}}"#;
+    check(r#"{"mlp": {"units": [16, 8], "dropout": 0}}"#, adam);
+    check(r#"{"basic": {"filters": [4, 8], "units": 16, "dropout": 0}}"#, adam);
+    check(r#"{"advanced": {"filters": [4, 8], "units": 16, "dropout": 0, "spatial_dropout": 0}}"#, adam);
+    check(r#"{"optimum": {"filters": [4, 8], "dropout": 0}}"#, adam);
+    check(r#"{"layers": [{"flatten": {}}, {"dense": {"units": 8}}, {"gelu": {}}, {"dense": {"units": 4}}]}"#, adam);
+    let sgd =
+        r#"{"epochs": 60, "batch_size": 16, "optimizer": {"sgd": {"learning_rate": 0.1}}, "clip": {"norm": 1}, "warm_up": 5}"#;
+    check(r#"{"optimum": {"filters": [4, 8], "dropout": 0}}"#, sgd);
+}
+
+/// A training in which everything that has a state takes part.
+const EVERYTHING: &str = r#"{"epochs": 4, "batch_size": 8, "optimizer": {"adamw": {"learning_rate": 0.01}}, "schedule": {"reduce_on_plateau":
+    {"patience": 1}}, "warm_up": 0.5, "label_smoothing": 0.1, "clip": {"norm": 1.0}, "average": {"ema": {"decay": 0.9}},
+    "early_stopping": {"patience": 3, "monitor": "accuracy"}, "checkpoint_every": 2}"#;
+
+#[test]
+fn an_interrupted_training_ends_in_the_same_bytes() {
+    let (images, watched) = (quadrants(30, 30, 1), quadrants(70, 30, 2));
+    let architecture = architecture(r#"{"advanced": {"filters": [3, 4], "units": 6}}"#);
+    let settings = settings(EVERYTHING);
+    let run = |scratch: Option<&Path>, progress: &dyn Progress| {
+        train(TrainRequest {
+            validation: Some(&watched),
+            augment: Some(&Mirror),
+            scratch,
+            progress,
+            ..TrainRequest::new(&architecture, &settings, &images, Seed::new(7))
+        })
+    };
+    let whole = run(None, &Silent).unwrap();
+    assert_eq!((whole.history.len(), whole.steps, whole.timings.len()), (4, 16, 4));
+    assert!(whole.history[3].loss < whole.history[0].loss);
+    assert_ne!(whole.weights, whole.last);
+
+    // Each epoch has four checks in learning and two in watching, so that every kind of place is interrupted.
+    for pieces in [2, 3, 4, 5, 7] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut interruptions = 0;
+        let trained = loop {
+            let progress = Watcher::new(pieces);
+            match run(Some(dir.path()), &progress) {
+                Ok(trained) => break trained,
+                Err(TrainError::Interrupted(_)) => interruptions += 1,
+                Err(error) => panic!("{error}"),
+            }
+            assert_eq!(progress.warnings(), [""; 0]);
+            assert!(interruptions < 100, "pieces of {pieces} never end");
+        };
+        assert!(interruptions >= 2, "{pieces}: {interruptions}");
+        assert_eq!(trained.weights, whole.weights, "{pieces}");
+        assert_eq!(trained.last, whole.last, "{pieces}");
+        assert_eq!(trained.history, whole.history, "{pieces}");
+        assert_eq!((trained.best_epoch, trained.chosen, trained.ending), (whole.best_epoch, whole.chosen, whole.ending));
+    }
+}
+
+#[test]
+fn the_seed_decides_and_nothing_else() {
+    let images = quadrants(20, 30, 1);
+    let architecture = architecture(r#"{"mlp": {"units": [6]}}"#);
+    let settings = settings(r#"{"epochs": 2, "batch_size": 8}"#);
+    let weights = |seed| train(TrainRequest::new(&architecture, &settings, &images, Seed::new(seed))).unwrap().weights;
+    assert_eq!(weights(1), weights(1));
+    assert_ne!(weights(1), weights(2));
+}
+
+#[test]
+fn an_unusable_checkpoint_is_told_and_the_training_starts_again() {
+    let images = quadrants(20, 30, 1);
+    let architecture = architecture(r#"{"mlp": {"units": [6]}}"#);
+    let settings = settings(r#"{"epochs": 2, "batch_size": 8}"#);
+    let dir = tempfile::tempdir().unwrap();
+    let run = |seed, left| {
+        let progress = Watcher::new(left);
+        let request = TrainRequest::new(&architecture, &settings, &images, Seed::new(seed));
+        let result = train(TrainRequest { scratch: Some(dir.path()), progress: &progress, ..request });
+        (result, progress.warnings().join("\n"))
+    };
+    assert!(matches!(run(1, 2), (Err(TrainError::Interrupted(_)), _)));
+    let (other, warning) = run(2, 1000);
+    assert!(warning.contains("checkpoint.safetensors`: it belongs to another training; the training starts again"), "{warning}");
+    fs::write(&dir.path().join("checkpoint.safetensors"), b"junk").unwrap();
+    let (again, warning) = run(2, 1000);
+    assert!(warning.contains("cannot go on from the checkpoint"), "{warning}");
+    assert_eq!(other.unwrap().weights, again.unwrap().weights);
+    let (third, warning) = run(2, 0);
+    assert_eq!((third.unwrap().history.len(), warning.as_str()), (2, ""), "a finished training is not done again");
+}
+
+#[test]
+fn early_stopping_gives_back_the_best_epoch() {
+    let images = quadrants(16, 40, 1);
+    // Labels of the watched images are wrong, so that learning makes the watched loss rise.
+    let honest = quadrants(16, 40, 2);
+    let wrong: Vec<u8> = honest.labels().iter().map(|label| (label + 1) % 4).collect();
+    let watched = LabelledImages::new(SHAPE, honest.pixels(), wrong).unwrap();
+    let architecture = architecture(r#"{"mlp": {"units": [8], "dropout": 0}}"#);
+    let run = |restore: bool| {
+        let text =
+            format!(r#"{{"epochs": 50, "batch_size": 8, "early_stopping": {{"patience": 3, "restore_best": {restore}}}}}"#);
+        let settings = settings(&text);
+        let request = TrainRequest::new(&architecture, &settings, &images, Seed::new(1));
+        train(TrainRequest { validation: Some(&watched), ..request }).unwrap()
+    };
+    let best = run(true);
+    let epoch = best.best_epoch.unwrap();
+    assert_eq!((best.ending, best.chosen, best.history.len()), (Ending::EarlyStopping, Chosen::Best, epoch + 3));
+    let network = Network::from_weights(&architecture, &best.weights).unwrap();
+    let again = evaluate(&network.predict(watched.pixels(), &Silent).unwrap(), watched.labels());
+    assert_eq!(Some(again.loss), best.history[epoch - 1].validation_loss);
+    let last = run(false);
+    assert_eq!((last.chosen, &last.weights), (Chosen::Last, &last.last));
+    assert_eq!(last.last, best.last);
+}
+
+#[test]
+fn the_caller_hears_every_epoch_and_may_stop() {
+    let images = quadrants(16, 40, 1);
+    let architecture = architecture(r#"{"mlp": {"units": [4]}}"#);
+    let settings = settings(r#"{"epochs": 9, "batch_size": 8}"#);
+    let dir = tempfile::tempdir().unwrap();
+    let run = |left: isize| {
+        let mut heard = Vec::new();
+        let mut listen = |record: &EpochRecord| {
+            heard.push(record.epoch);
+            if record.epoch == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let progress = Watcher::new(left);
+        let request = TrainRequest::new(&architecture, &settings, &images, Seed::new(1));
+        let on_epoch: Option<OnEpoch<'_>> = Some(&mut listen);
+        let result = train(TrainRequest { on_epoch, progress: &progress, scratch: Some(dir.path()), ..request });
+        (result, heard)
+    };
+    let (interrupted, heard) = run(5);
+    assert!(matches!(interrupted, Err(TrainError::Interrupted(_))));
+    assert_eq!(heard, [1, 2]);
+    let (stopped, heard) = run(100);
+    let stopped = stopped.unwrap();
+    assert_eq!((stopped.ending, stopped.history.len(), stopped.steps), (Ending::Caller, 3, 6));
+    assert_eq!(heard, [1, 2, 3]);
+}
+
+#[test]
+fn weights_are_taken_over_where_name_and_shape_fit() {
+    let images = quadrants(16, 40, 1);
+    let (small, large) = (architecture(r#"{"mlp": {"units": [4, 5]}}"#), architecture(r#"{"mlp": {"units": [4, 7]}}"#));
+    let given = Weights::initial(&small, Seed::new(99)).unwrap();
+    let tiny = settings(r#"{"epochs": 1, "optimizer": {"sgd": {"learning_rate": 1e-12}}}"#);
+    let request = TrainRequest::new(&large, &tiny, &images, Seed::new(1));
+    let trained = train(TrainRequest { initial: Some(given.tensors()), ..request }).unwrap();
+    let transfer = trained.transfer.unwrap();
+    assert_eq!(transfer.taken, ["1.weight", "1.bias", "7.bias"]);
+    assert_eq!(transfer.initialised, ["4.weight", "4.bias", "7.weight"]);
+    let near = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6);
+    assert!(near(&trained.weights.get("1.weight").unwrap().values, &given.get("1.weight").unwrap().values));
+    assert!(train(TrainRequest::new(&large, &tiny, &images, Seed::new(1))).unwrap().transfer.is_none());
+}
+
+#[test]
+fn what_cannot_be_trained_is_said() {
+    let images = quadrants(16, 40, 1);
+    let network = architecture(r#"{"mlp": {"units": [4]}}"#);
+    let error = |settings_text: &str, images: &LabelledImages| {
+        let settings = settings(settings_text);
+        train(TrainRequest::new(&network, &settings, images, Seed::new(1))).unwrap_err().to_string()
+    };
+    let wild = r#"{"batch_size": 8, "optimizer": {"sgd": {"learning_rate": 1e30}}}"#;
+    insta::assert_snapshot!(error(wild, &images), @"the training diverged: the loss is not a finite number in epoch 1, step 2 (learning rate 1e30); try a lower `learning_rate`, a longer `warm_up`, or `clip: { norm: 1.0 }`");
+    insta::assert_snapshot!(error(r#"{"epochs": 1, "batch_size": 16, "optimizer": {"sgd": {"learning_rate": 1e39}}}"#, &images), @"the training diverged: a weight is not a finite number in epoch 1, step 1 (learning rate 1e39); try a lower `learning_rate`, a longer `warm_up`, or `clip: { norm: 1.0 }`");
+    insta::assert_snapshot!(error(r#"{"epochs": 1, "warm_up": 1}"#, &images), @"`warm_up` of 1 epochs leaves nothing of the 1 `epochs`; make it shorter");
+    insta::assert_snapshot!(error("{}", &images.select(&[])), @"there are no training images");
+    insta::assert_snapshot!(error("{}", &LabelledImages::new(ImageShape::MNIST, vec![0; 784], vec![0]).unwrap()), @"the network takes images of 1×8×8, but the training images are of 1×28×28");
+    insta::assert_snapshot!(error("{}", &LabelledImages::new(SHAPE, vec![0; 64], vec![4]).unwrap()), @"a training image has label 4, but the network has 4 classes, counted from 0");
+}
+
+#[test]
+fn early_stopping_without_validation_is_told() {
+    let images = quadrants(8, 40, 1);
+    let architecture = architecture(r#"{"mlp": {"units": [4]}}"#);
+    let settings = settings(r#"{"epochs": 1, "early_stopping": {}}"#);
+    let progress = Watcher::new(1000);
+    let trained =
+        train(TrainRequest { progress: &progress, ..TrainRequest::new(&architecture, &settings, &images, Seed::new(1)) });
+    assert_eq!(trained.unwrap().chosen, Chosen::Last);
+    assert_eq!(progress.warnings(), ["there is no validation data, so `early_stopping` has no effect"]);
+}
