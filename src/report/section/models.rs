@@ -1,0 +1,232 @@
+//! Every model on the test part: confusion matrix, scores of each class, calibration, and its first filters.
+
+use maud::{Markup, html};
+
+use super::super::chart::heatmap::{Cell, HeatMap, Tone, heat_map};
+use super::super::chart::reliability::reliability_diagram;
+use super::super::data::{EvaluationReport, FiltersReport, ModelReport, Picture, ReportData};
+use super::super::format;
+use super::{Entry, Head, Section, image, share_bar, table};
+use crate::data::ImageShape;
+
+pub(super) fn section(data: &ReportData) -> Option<Section> {
+    if data.models.is_empty() {
+        return None;
+    }
+    let body = html! { @for (index, model) in data.models.iter().enumerate() { (one(data, index, model)) } };
+    let entries = data.models.iter().enumerate().map(|(index, model)| Entry { id: anchor(index), title: model.name.clone() });
+    Some(Section { id: "models", title: "Models", entries: entries.collect(), body })
+}
+
+fn anchor(index: usize) -> String {
+    format!("model-{index}")
+}
+
+fn one(data: &ReportData, index: usize, model: &ModelReport) -> Markup {
+    html! {
+        article {
+            h3 id=(anchor(index)) { (model.name) @if !model.members.is_empty() { " " span.badge { "ensemble" } } }
+            @if !model.description.is_empty() { p { (model.description) } }
+            @if !model.members.is_empty() {
+                p {
+                    "Weighted mean of its members' probabilities: "
+                    @for (position, member) in model.members.iter().enumerate() {
+                        @if position > 0 { ", " } (member.model) " × " (format::fixed(member.weight, 4))
+                    }
+                    "."
+                }
+            }
+            @if let Some(test) = &model.test { (evaluation(data, model, test)) }
+            @if let Some(filters) = &model.filters { (first_filters(model, filters)) }
+        }
+    }
+}
+
+fn evaluation(data: &ReportData, model: &ModelReport, test: &EvaluationReport) -> Markup {
+    html! {
+        p {
+            "Test accuracy " strong { (format::percent(test.accuracy)) } ", loss " (format::fixed(test.loss, 4)) ", macro F1 "
+            (format::fixed(test.macro_f1, 4)) ", expected calibration error " (format::percent(test.calibration_error))
+            @for top in &test.top_k { ", top-" (top.k) " accuracy " (format::percent(top.accuracy)) }
+            "."
+        }
+        div.charts.wide-first {
+            (confusion(data, model, test))
+            (reliability_diagram(&format!("Reliability of {}", model.name), &test.reliability, test.calibration_error))
+        }
+        (per_class(data, test))
+        @if !test.classification_report.is_empty() {
+            details { summary { "Classification report as text" } pre { (test.classification_report) } }
+        }
+    }
+}
+
+fn confusion(data: &ReportData, model: &ModelReport, test: &EvaluationReport) -> Markup {
+    let names: Vec<String> = (0..test.confusion.len()).map(|label| data.class_name(label).into_owned()).collect();
+    let row = |(truth, row): (usize, &Vec<u64>)| {
+        let total = row.iter().fold(0, |sum: u64, count| sum.saturating_add(*count));
+        let cell = |(predicted, count): (usize, &u64)| {
+            let share = if total == 0 { 0.0 } else { *count as f64 / total as f64 };
+            let is_right = truth == predicted;
+            let title = format!(
+                "{} predicted as {}: {} of {} ({})",
+                data.class_name(truth),
+                data.class_name(predicted),
+                format::count(*count),
+                format::count(total),
+                format::percent(share)
+            );
+            // Mistakes are few; the root makes them visible.
+            let strength = if is_right { share } else { share.sqrt() };
+            let tone = if is_right { Tone::Right } else { Tone::Wrong };
+            Cell { text: count.to_string(), title, strength, tone }
+        };
+        row.iter().enumerate().map(cell).collect()
+    };
+    let chart = heat_map(&HeatMap {
+        title: &format!("Confusion matrix of {}", model.name),
+        description: &confusion_description(data, test),
+        row_label: "true class",
+        column_label: "predicted class",
+        names,
+        cells: test.confusion.iter().enumerate().map(row).collect(),
+    });
+    html! {
+        @if !chart.0.is_empty() {
+            div {
+                (chart)
+                p.legend-note {
+                    "Counts of images. " span.swatch.right {} " right, " span.swatch.wrong {} " wrong; the colour follows the share of "
+                    "the row, for mistakes its square root."
+                }
+            }
+        }
+    }
+}
+
+/// The most frequent mistake in words.
+fn confusion_description(data: &ReportData, test: &EvaluationReport) -> String {
+    let cells = test.confusion.iter().enumerate().flat_map(|(truth, row)| row.iter().enumerate().map(move |cell| (truth, cell)));
+    let mistakes = cells.filter(|(truth, (predicted, count))| truth != predicted && **count > 0);
+    match mistakes.max_by_key(|(truth, (predicted, count))| (**count, usize::MAX - truth, usize::MAX - predicted)) {
+        Some((truth, (predicted, count))) => {
+            let (truth, predicted) = (data.class_name(truth), data.class_name(predicted));
+            format!("The most frequent mistake is {truth} predicted as {predicted}, {} times", format::count(*count))
+        }
+        None => "No mistakes".to_owned(),
+    }
+}
+
+fn per_class(data: &ReportData, test: &EvaluationReport) -> Markup {
+    if test.per_class.is_empty() {
+        return html! {};
+    }
+    let rows = html! {
+        @for (label, score) in test.per_class.iter().enumerate() {
+            tr {
+                th scope="row" { (data.class_name(label)) }
+                td { (share_bar(score.precision)) }
+                td { (share_bar(score.recall)) }
+                td { (share_bar(score.f1)) }
+                td { (format::count(score.support)) }
+            }
+        }
+    };
+    table(
+        &[Head::Text("Class"), Head::Number("Precision"), Head::Number("Recall"), Head::Number("F1"), Head::Number("Images")],
+        &rows,
+    )
+}
+
+fn first_filters(model: &ModelReport, filters: &FiltersReport) -> Markup {
+    let pictures = filter_pictures(filters);
+    html! {
+        @if !pictures.is_empty() {
+            h4 { "First-layer filters" }
+            p.legend-note {
+                (pictures.len()) " kernels of " (filters.height) " × " (filters.width) " in layer " (filters.layer) " of " (model.name) ". "
+                @if filters.channels == 3 { "Red, green and blue are the weights of the three channels; gray is zero." }
+                @else { "Blue is negative, white zero, orange positive" @if filters.channels != 1 { " (mean over the channels)" } "." }
+            }
+            div.filters {
+                @for (index, picture) in pictures.iter().enumerate() { (image(picture, &format!("filter {index}"), 42)) }
+            }
+        }
+    }
+}
+
+/// Each kernel as a picture, on a scale common to all; none if the weights do not fit their shape.
+fn filter_pictures(filters: &FiltersReport) -> Vec<Picture> {
+    let shape = ImageShape { channels: 3, height: filters.height, width: filters.width };
+    let plane = filters.height * filters.width;
+    let size = filters.channels * plane;
+    if size == 0 || !filters.weights.len().is_multiple_of(size) {
+        return Vec::new();
+    }
+    let finite = |weight: f32| if weight.is_finite() { weight } else { 0.0 };
+    let kernels: Vec<Vec<f32>> = filters
+        .weights
+        .chunks_exact(size)
+        .map(|kernel| match filters.channels {
+            3 => kernel.iter().copied().map(finite).collect(),
+            channels => (0..plane)
+                .map(|pixel| (0..channels).map(|c| finite(kernel[c * plane + pixel])).sum::<f32>() / channels as f32)
+                .collect(),
+        })
+        .collect();
+    let largest = kernels.iter().flatten().fold(0.0, |largest: f32, weight| largest.max(weight.abs())).max(f32::MIN_POSITIVE);
+    let picture = |kernel: &Vec<f32>| {
+        let pixels = match filters.channels {
+            3 => kernel.iter().map(|weight| (127.5 + 127.5 * weight / largest) as u8).collect(),
+            _ => (0..3)
+                .flat_map(|channel| kernel.iter().map(move |weight| diverging(weight / largest)[channel]))
+                .collect::<Vec<u8>>(),
+        };
+        Picture::new(shape, pixels).ok()
+    };
+    kernels.iter().filter_map(picture).collect()
+}
+
+/// A colour for −1 (blue) over 0 (white) to 1 (orange).
+fn diverging(value: f32) -> [u8; 3] {
+    const NEGATIVE: [f32; 3] = [0.0, 92.0, 175.0];
+    const ZERO: [f32; 3] = [246.0, 246.0, 246.0];
+    const POSITIVE: [f32; 3] = [213.0, 94.0, 0.0];
+    let end = if value < 0.0 { NEGATIVE } else { POSITIVE };
+    let share = value.abs().min(1.0);
+    std::array::from_fn(|channel| (ZERO[channel] + (end[channel] - ZERO[channel]) * share).round() as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zero_weights_are_white_and_extremes_are_coloured() {
+        assert_eq!(diverging(0.0), [246, 246, 246]);
+        assert_eq!(diverging(-1.0), [0, 92, 175]);
+        assert_eq!(diverging(3.0), [213, 94, 0]);
+    }
+
+    #[test]
+    fn filters_need_weights_that_fit() {
+        let filters =
+            |channels, weights: Vec<f32>| FiltersReport { layer: "0".to_owned(), channels, height: 1, width: 2, weights };
+        assert_eq!(filter_pictures(&filters(1, vec![0.5, -0.5, f32::NAN, 0.0])).len(), 2);
+        assert_eq!(filter_pictures(&filters(2, vec![0.0; 8])).len(), 2);
+        assert_eq!(filter_pictures(&filters(3, vec![0.0; 6])).len(), 1);
+        assert!(filter_pictures(&filters(1, vec![0.5; 3])).is_empty());
+        assert!(filter_pictures(&filters(0, vec![])).is_empty());
+    }
+
+    #[test]
+    fn the_most_frequent_mistake_is_named() {
+        let data = ReportData { classes: vec!["Bag".to_owned(), "Coat".to_owned()], ..Default::default() };
+        let test = |confusion| EvaluationReport { confusion, ..Default::default() };
+        let check = |confusion, expected: &str| assert_eq!(confusion_description(&data, &test(confusion)), expected);
+        check(vec![vec![5, 1], vec![2, 7]], "The most frequent mistake is Coat predicted as Bag, 2 times");
+        check(vec![vec![5, 0], vec![0, 7]], "No mistakes");
+        // A matrix larger than the list of classes still has names.
+        check(vec![vec![0, 0, 3]], "The most frequent mistake is Bag predicted as class 2, 3 times");
+    }
+}
