@@ -1,0 +1,302 @@
+//! The check of a whole pipeline before anything runs: every option that makes sense alone must also make sense beside the
+//! stages it reads. All problems are collected, each with its place.
+
+use super::facts::{DataFacts, Facts, ModelFacts};
+use super::kind::StageKind;
+use crate::data::augment::Augmenter;
+use crate::data::merge::MergeOptions;
+use crate::ensemble::WeightChoice;
+use crate::graph::{DataRef, ModelRef, StageId};
+use crate::nn::{ModelOptions, Normalisation};
+use crate::spec::{Kind as _, Problem, Problems, Spec, StageSpec};
+use crate::train::{OverlayError, TrainOptions};
+use crate::tune::{Range, TuneOptions};
+
+/// Checks every stage, after those it reads.
+pub(super) fn check(spec: &Spec<StageKind>) -> (Facts, Problems) {
+    let mut checker = Checker { spec, facts: Facts::default(), problems: Problems::new() };
+    for stage in spec.graph.order().filter_map(|id| spec.stage(id)) {
+        checker.stage(stage);
+    }
+    checker.outputs();
+    (checker.facts, checker.problems)
+}
+
+struct Checker<'a> {
+    spec: &'a Spec<StageKind>,
+    facts: Facts,
+    problems: Problems,
+}
+
+impl Checker<'_> {
+    fn stage(&mut self, stage: &StageSpec<StageKind>) {
+        let id = &stage.id;
+        match &stage.kind {
+            StageKind::Fetch(options) => {
+                let (shape, classes) = options.dataset.facts();
+                let facts = DataFacts { shape, classes: Some(classes), validation: false, test: true };
+                self.facts.files.insert(id.clone(), facts);
+            }
+            StageKind::Merge(options) => self.merge(id, options),
+            StageKind::Split(options) => {
+                let Some(data) = self.facts.data.get(options.data.stage()).cloned() else { return };
+                if data.test && options.test.is_some() {
+                    let message =
+                        format!("`{}` has a test part already; `test` would take another from its training part", options.data);
+                    self.problem(id, &["test"], message, "leave out `test`");
+                }
+                let test = data.test || options.test.is_some();
+                self.facts.data.insert(id.clone(), DataFacts { validation: true, test, ..data });
+            }
+            StageKind::Augment(options) => {
+                let Some(data) = self.facts.data.get(options.data.stage()).cloned() else { return };
+                if let Err(error) = Augmenter::new(&options.augmentation(), data.shape) {
+                    self.problem(id, &[], format!("{error:#}"), "");
+                }
+                self.facts.data.insert(id.clone(), data);
+            }
+            StageKind::Tune(options) => self.tune(id, options),
+            StageKind::Train(options) => self.train(id, options),
+            StageKind::Compare(options) => {
+                self.models(id, &options.models, 1, &options.data);
+                self.needs_validation(id, &options.data, "data", "the ranking goes by validation figures");
+            }
+            StageKind::Ensemble(options) => {
+                self.models(id, &options.models, 2, &options.data);
+                if options.weights == WeightChoice::Validation {
+                    self.needs_validation(id, &options.data, "weights", "weights are fitted on it");
+                }
+                if let WeightChoice::Given(weights) = &options.weights
+                    && weights.len() != options.models.len()
+                {
+                    let message = format!("there are {} weights for {} models", weights.len(), options.models.len());
+                    self.problem(id, &["weights"], message, "give one weight for each model, in their order");
+                }
+                for (index, model) in options.models.iter().enumerate() {
+                    if self.facts.models.get(model.stage()).is_some_and(|facts| facts.ensemble) {
+                        let message = format!("`{model}` is itself an ensemble");
+                        self.problem(id, &["models", &index.to_string()], message, "name its members instead");
+                    }
+                }
+                if let Some(facts) = options.models.first().and_then(|model| self.facts.models.get(model.stage())) {
+                    let facts = ModelFacts { ensemble: true, ..facts.clone() };
+                    self.facts.models.insert(id.clone(), facts);
+                }
+            }
+            StageKind::Export(options) => {
+                self.distinct(id, &options.models, 1);
+                self.same_classes(id, &options.models);
+                let models = options.models.iter().map(|model| model.stage().clone()).collect();
+                self.facts.exports.insert(id.clone(), models);
+            }
+            StageKind::Verify(options) => {
+                if self.facts.data.get(options.data.stage()).is_some_and(|data| !data.test) {
+                    let message = format!("`{}` has no test part to verify on", options.data);
+                    self.problem(id, &["data"], message, "give `test` in its `split` or `merge` stage");
+                }
+                if let Some(gate) = &options.gate
+                    && let Some(model) = &gate.model
+                {
+                    self.exported(id, &["gate", "model"], options.export.stage(), model);
+                }
+            }
+            StageKind::Score(options) => {
+                self.exported(id, &["model"], options.model.export.stage(), &options.model.model);
+                if options.input.iter().any(|pattern| pattern.to_string() == "-") {
+                    let help = "name files, or call `pipeline score --input -`";
+                    self.problem(id, &["input"], "a stage cannot read the standard input", help);
+                }
+                let is_below = options.output.components().all(|part| matches!(part, std::path::Component::Normal(_)));
+                if !is_below || options.output.as_os_str().is_empty() {
+                    let message = format!("`{}` is not below the folder of artifacts", options.output.display());
+                    self.problem(id, &["output"], message, "write a relative path without `..`");
+                }
+            }
+            StageKind::Report(options) => {
+                for (index, pair) in options.side_by_side.iter().enumerate() {
+                    if pair.first == pair.second {
+                        let message = format!("`{}` stands beside itself", pair.first);
+                        self.problem(id, &["side_by_side", &index.to_string()], message, "name two models");
+                    }
+                }
+            }
+        }
+    }
+
+    fn problem(&mut self, stage: &StageId, path: &[&str], message: impl Into<String>, help: &str) {
+        let help = (!help.is_empty()).then(|| help.to_owned());
+        self.problems.push(Problem {
+            place: self.spec.place(stage, path),
+            message: format!("stage `{stage}`: {}", message.into()),
+            help,
+        });
+    }
+
+    fn merge(&mut self, id: &StageId, options: &MergeOptions) {
+        let files = match &options.data {
+            Some(files) => match self.facts.files.get(files.stage()) {
+                Some(facts) => Some(facts.clone()),
+                None => return,
+            },
+            None => None,
+        };
+        let shape = options.image.or(files.as_ref().map(|facts| facts.shape));
+        let classes = options.classes.clone().or(files.and_then(|facts| facts.classes));
+        if shape.is_none() {
+            self.problem(
+                id,
+                &[],
+                "the shape of the images is not known",
+                "add `image: { channels: 1, height: 28, width: 28 }`, or `data:` with a `fetch` stage",
+            );
+        }
+        if let Some(shape) = shape {
+            self.facts.data.insert(id.clone(), DataFacts { shape, classes, validation: false, test: options.test.is_some() });
+        }
+    }
+
+    fn train(&mut self, id: &StageId, options: &TrainOptions) {
+        let Some(data) = self.facts.data.get(options.data.stage()).cloned() else { return };
+        if let Err(message) = options.settings().check() {
+            self.problem(id, &[], message, "");
+        }
+        self.builds(id, &["model"], &options.model, &data);
+        if !data.validation && options.early_stopping.is_some() {
+            let message = format!("early stopping watches the validation part, but `{}` has none", options.data);
+            self.problem(id, &["early_stopping"], message, "put a `split` stage before, or leave out `early_stopping`");
+        }
+        if !data.validation && options.refit {
+            let message = format!("`refit` adds the validation part, but `{}` has none", options.data);
+            self.problem(id, &["refit"], message, "put a `split` stage before, or leave out `refit`");
+        }
+        let tune = options.params.as_ref().and_then(|params| self.spec.stage(params.stage()));
+        if let Some(StageSpec { kind: StageKind::Tune(tune), .. }) = tune
+            && let Some(error) = tune.search.iter().find_map(|(path, range)| fits(options, path, range).err())
+        {
+            self.problem(id, &["params"], format!("what the search finds does not fit: {error}"), "");
+        }
+        if let Some(start) = &options.start_from
+            && self.facts.models.get(start.stage()).is_some_and(|facts| facts.ensemble)
+        {
+            self.problem(id, &["start_from"], format!("`{start}` is an ensemble"), "start from one of its members");
+        }
+        let facts = ModelFacts { shape: data.shape, classes: data.classes, ensemble: false };
+        self.facts.models.insert(id.clone(), facts);
+    }
+
+    fn tune(&mut self, id: &StageId, options: &TuneOptions) {
+        let Some(data) = self.facts.data.get(options.data.stage()).cloned() else { return };
+        self.builds(id, &["model"], &options.model, &data);
+        if !data.validation {
+            let message = format!("trials are judged on the validation part, but `{}` has none", options.data);
+            self.problem(id, &["data"], message, "put a `split` stage before");
+        }
+        if let Err(message) = options.train.check() {
+            self.problem(id, &["train"], message, "");
+        }
+        let base = TrainOptions::new(options.data.clone(), options.model.clone(), options.train.clone());
+        for (path, range) in options.search.iter() {
+            match fits(&base, path, range) {
+                Err(error) => self.problem(id, &["search", path], error.to_string(), ""),
+                Ok(changed) => changed.iter().for_each(|options| self.builds(id, &["search", path], &options.model, &data)),
+            }
+        }
+    }
+
+    /// The model must fit the images.
+    fn builds(&mut self, id: &StageId, path: &[&str], model: &ModelOptions, data: &DataFacts) {
+        // Where only the labels will tell how many classes there are, the training itself finds out what does not fit.
+        let Some(classes) = &data.classes else { return };
+        let channels = data.shape.channels;
+        let normalisation = Normalisation { mean: vec![0.0; channels], deviation: vec![1.0; channels] };
+        if let Err(error) = model.build(data.shape, classes.len(), normalisation) {
+            self.problem(id, path, format!("the model does not fit images of {}: {error}", data.shape), "");
+        }
+    }
+
+    fn needs_validation(&mut self, id: &StageId, data: &DataRef, path: &str, why: &str) {
+        if self.facts.data.get(data.stage()).is_some_and(|facts| !facts.validation) {
+            self.problem(id, &[path], format!("`{data}` has no validation part, but {why}"), "name a stage after `split`");
+        }
+    }
+
+    /// At least `least` models, none twice, all of the classes and shape of `data`.
+    fn models(&mut self, id: &StageId, models: &[ModelRef], least: usize, data: &DataRef) {
+        self.distinct(id, models, least);
+        self.same_classes(id, models);
+        let Some(data_facts) = self.facts.data.get(data.stage()).cloned() else { return };
+        for (index, model) in models.iter().enumerate() {
+            let Some(facts) = self.facts.models.get(model.stage()) else { continue };
+            if facts.shape != data_facts.shape || facts.classes != data_facts.classes {
+                let message = format!("`{model}` was trained on other images or classes than those of `{data}`");
+                self.problem(id, &["models", &index.to_string()], message, "");
+            }
+        }
+    }
+
+    fn distinct(&mut self, id: &StageId, models: &[ModelRef], least: usize) {
+        if models.len() < least {
+            let found = models.len();
+            self.problem(id, &["models"], format!("`models` names {found}, but at least {least} are needed"), "");
+        }
+        for (index, model) in models.iter().enumerate() {
+            if models[..index].contains(model) {
+                self.problem(id, &["models", &index.to_string()], format!("`{model}` is named twice"), "name each model once");
+            }
+        }
+    }
+
+    fn same_classes(&mut self, id: &StageId, models: &[ModelRef]) {
+        let mut known = models.iter().filter_map(|model| Some((model, self.facts.models.get(model.stage())?)));
+        let Some((first, facts)) = known.next() else { return };
+        if let Some((other, _)) = known.find(|(_, other)| other.classes != facts.classes) {
+            let message = format!("`{first}` and `{other}` have different classes");
+            self.problem(id, &["models"], message, "put only models of the same classes together");
+        }
+    }
+
+    fn exported(&mut self, id: &StageId, path: &[&str], export: &StageId, model: &StageId) {
+        let Some(models) = self.facts.exports.get(export) else { return };
+        if models.contains(model) {
+            return;
+        }
+        let names: Vec<String> = models.iter().map(|model| format!("`{model}`")).collect();
+        let help = format!("`{export}` exports {}", names.join(", "));
+        self.problem(id, path, format!("`{model}` is not among the models of `{export}`"), &help);
+    }
+
+    /// No two stages may publish the same file.
+    fn outputs(&mut self) {
+        let mut taken: Vec<(&StageId, String)> = Vec::new();
+        let mut faults = Vec::new();
+        for stage in &self.spec.stages {
+            let files: Vec<String> = match &stage.kind {
+                StageKind::Score(options) => vec![options.output.display().to_string()],
+                StageKind::Export(_) => vec!["labels.txt".to_owned()],
+                StageKind::Report(_) => vec![format!("{}.html", stage.id)],
+                StageKind::Train(_) | StageKind::Ensemble(_) => vec![stage.id.to_string()],
+                _ => Vec::new(),
+            };
+            for file in files {
+                match taken.iter().find(|(_, other)| *other == file) {
+                    Some((other, _)) => {
+                        faults.push((stage.id.clone(), format!("`{other}` ({}) writes `{file}` too", kind_of(self.spec, other))))
+                    }
+                    None => taken.push((&stage.id, file)),
+                }
+            }
+        }
+        for (id, message) in faults {
+            self.problem(&id, &[], message, "give one of them another name");
+        }
+    }
+}
+
+/// The options with each extreme of a parameter's range, or why one of them cannot stand there.
+fn fits(options: &TrainOptions, path: &str, range: &Range) -> Result<Vec<TrainOptions>, OverlayError> {
+    range.extremes().into_iter().map(|value| options.with_parameters(&[(path.to_owned(), value)].into())).collect()
+}
+
+fn kind_of(spec: &Spec<StageKind>, id: &StageId) -> &'static str {
+    spec.stage(id).map_or("stage", |stage| stage.kind.name())
+}

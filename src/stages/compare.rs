@@ -1,0 +1,296 @@
+//! `compare`: ranks models by accuracy and robustness on the validation part, selects one, and says which differences on
+//! the test part are significant. The test part decides nothing.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, anyhow};
+use serde::{Deserialize, Serialize};
+
+use super::model::{Model, Part, ensure_same_classes};
+use crate::data::perturb::{Perturbation, Severity};
+use crate::data::{DataSet, Label, LabelledImages};
+use crate::engine::{Context, Stage, StageError};
+use crate::fs;
+use crate::graph::{DataRef, ModelRef, StageId};
+use crate::metrics::{AccuracyDifference, McNemar, Probabilities, Proportion, bootstrap_difference, mcnemar, predictions};
+use crate::progress::Progress;
+use crate::seed::Seed;
+use crate::units::{Count, Probability};
+
+/// Options of the stage kind `compare`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CompareOptions {
+    /// The models, at least one.
+    pub models: Vec<ModelRef>,
+    /// The data they are compared on; the ranking needs its validation part.
+    pub data: DataRef,
+    /// How robustness is measured and what it counts for.
+    #[serde(default)]
+    pub robustness: RobustnessOptions,
+}
+
+/// How robustness is measured: accuracy on perturbed validation images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RobustnessOptions {
+    /// What is done to the images; an empty list leaves robustness out.
+    pub perturbations: Vec<Perturbation>,
+    /// How strongly, 1 to 5; each perturbation is tried at each severity.
+    pub severities: Vec<Severity>,
+    /// How many validation images are perturbed: the first ones, or all if there are fewer.
+    pub samples: Count,
+    /// The share of robustness in the score that ranks; the rest is the accuracy on clean images.
+    pub weight: Probability,
+}
+
+impl Default for RobustnessOptions {
+    fn default() -> Self {
+        Self {
+            perturbations: Perturbation::ALL.to_vec(),
+            severities: [Severity::ALL[0], Severity::ALL[2], Severity::ALL[4]].to_vec(),
+            samples: Count::new(1000).expect("1000 is a count"),
+            weight: Probability::new(0.25).expect("0.25 is in range"),
+        }
+    }
+}
+
+/// The result, as `comparison.json` holds it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Comparison {
+    /// Best first.
+    pub ranking: Vec<Ranked>,
+    /// The model that is best by score.
+    pub selected: StageId,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// How many validation images robustness was measured on.
+    pub robustness_samples: usize,
+    /// Accuracy of every model under every perturbation.
+    pub robustness: Vec<Robustness>,
+    /// Whether models differ, for every pair of them, on the test part.
+    pub significance: Vec<Significance>,
+}
+
+/// A model's place.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Ranked {
+    /// The model.
+    pub model: StageId,
+    /// What the ranking goes by: (1 − weight) × accuracy + weight × robustness.
+    pub score: f64,
+    /// Accuracy on the validation part.
+    pub validation_accuracy: f64,
+    /// Mean accuracy on perturbed validation images, where it was measured.
+    pub robustness: Option<f64>,
+    /// Accuracy on the test part, for information.
+    pub test_accuracy: Option<f64>,
+}
+
+/// A model's accuracy under one perturbation.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Robustness {
+    /// The model.
+    pub model: StageId,
+    /// What was done to the images.
+    pub perturbation: Perturbation,
+    /// Accuracy on the same images as they are.
+    pub clean: f64,
+    /// The accuracy at each severity.
+    pub points: Vec<(Severity, f64)>,
+}
+
+/// Whether two models differ.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Significance {
+    /// One model.
+    pub first: StageId,
+    /// The other.
+    pub second: StageId,
+    /// McNemar's test of whether both are equally good.
+    pub test: McNemar,
+    /// Accuracy of the first less that of the second, with its bootstrap interval.
+    pub difference: AccuracyDifference,
+}
+
+pub(super) struct CompareStage(pub CompareOptions);
+
+impl Stage for CompareStage {
+    fn kind(&self) -> &'static str {
+        "compare"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn parameters(&self) -> serde_json::Value {
+        super::parameters(&self.0)
+    }
+
+    fn inputs(&self) -> Vec<StageId> {
+        super::unique(self.0.models.iter().map(ModelRef::stage).chain([self.0.data.stage()]))
+    }
+
+    fn is_seeded(&self) -> bool {
+        true
+    }
+
+    fn run(&self, context: &Context<'_>) -> Result<(), StageError> {
+        let data = DataSet::load(context.input(self.0.data.stage())?)?;
+        let models = super::load_models(&self.0.models, context)?;
+        ensure_same_classes(&models)?;
+        let validation = data.validation.as_ref().ok_or_else(|| anyhow!("the data has no validation part to rank by"))?;
+
+        let mut robustness = Vec::new();
+        let mut ranking = Vec::new();
+        let options = &self.0.robustness;
+        let samples = first(validation, options.samples.get());
+        context.progress.begin("robustness", models.len() as u64, "models");
+        for (done, model) in models.iter().enumerate() {
+            let predicted = model.predictions(Part::Validation, validation, context.progress)?;
+            let measured = measure_robustness(model, &samples, options, context.seed, context.progress)?;
+            let points: Vec<f64> = measured.iter().flat_map(|entry| entry.points.iter().map(|point| point.1)).collect();
+            let mean = (!points.is_empty()).then(|| points.iter().sum::<f64>() / points.len() as f64);
+            ranking.push(Ranked {
+                model: model.record.name.clone(),
+                score: 0.0,
+                validation_accuracy: accuracy(validation.labels(), &predicted)?,
+                robustness: mean,
+                test_accuracy: model.record.test.as_ref().map(|test| test.accuracy),
+            });
+            robustness.extend(measured);
+            context.progress.advance(done as u64 + 1, model.record.name.as_str());
+        }
+        let (ranking, reason) = rank(ranking, options.weight.get());
+        context.progress.note(&reason);
+
+        let significance = match &data.test {
+            Some(test) => significance(&models, test, context)?,
+            None => Vec::new(),
+        };
+        let selected = ranking.first().expect("at least one model, by the plan's check").model.clone();
+        let comparison = Comparison { ranking, selected, reason, robustness_samples: samples.len(), robustness, significance };
+        fs::write_json(&context.out.join("comparison.json"), &comparison)?;
+        Ok(())
+    }
+
+    fn publish(&self, id: &StageId, _out: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
+        Ok(vec![("comparison.json".into(), format!("{id}.json").into())])
+    }
+}
+
+fn first(part: &LabelledImages, count: usize) -> LabelledImages {
+    part.select(&(0..count.min(part.len())).collect::<Vec<_>>())
+}
+
+fn measure_robustness(
+    model: &Model,
+    samples: &LabelledImages,
+    options: &RobustnessOptions,
+    seed: Seed,
+    progress: &dyn Progress,
+) -> Result<Vec<Robustness>> {
+    let quiet = super::Quiet(progress);
+    let score = |images: &LabelledImages| -> Result<f64> { accuracy(images.labels(), &model.predict(images, &quiet)?) };
+    if options.perturbations.is_empty() {
+        return Ok(Vec::new());
+    }
+    let clean = score(samples)?;
+    let mut measured = Vec::new();
+    for &perturbation in &options.perturbations {
+        let mut points = Vec::new();
+        for &severity in &options.severities {
+            progress.check()?;
+            // The same seed for every model: all see the same noise.
+            let images = perturbation.apply_all(severity, seed.child(perturbation.name()), samples);
+            points.push((severity, score(&images)?));
+        }
+        measured.push(Robustness { model: model.record.name.clone(), perturbation, clean, points });
+    }
+    Ok(measured)
+}
+
+/// How often the test part is drawn anew for the interval of a difference.
+const RESAMPLES: usize = 1000;
+
+fn significance(models: &[Model], test: &LabelledImages, context: &Context<'_>) -> Result<Vec<Significance>> {
+    let predicted = models
+        .iter()
+        .map(|model| Ok(predictions(model.predictions(Part::Test, test, context.progress)?.view())?))
+        .collect::<Result<Vec<_>>>()?;
+    let mut pairs = Vec::new();
+    for second in 1..models.len() {
+        for first in 0..second {
+            context.progress.check()?;
+            let (one, other) = (&predicted[first], &predicted[second]);
+            pairs.push(Significance {
+                first: models[first].record.name.clone(),
+                second: models[second].record.name.clone(),
+                test: mcnemar(test.labels(), one, other)?,
+                difference: bootstrap_difference(test.labels(), one, other, RESAMPLES, context.seed.child("bootstrap"))?,
+            });
+        }
+    }
+    Ok(pairs)
+}
+
+/// The share of right labels.
+fn accuracy(labels: &[Label], probabilities: &Probabilities) -> Result<f64> {
+    Ok(Proportion::right(labels, &predictions(probabilities.view())?)?.share())
+}
+
+/// Scores models, sorts them best first (ties keep their order), and says why the first is selected.
+fn rank(mut models: Vec<Ranked>, weight: f64) -> (Vec<Ranked>, String) {
+    for model in &mut models {
+        model.score = match model.robustness {
+            Some(robustness) => (1.0 - weight) * model.validation_accuracy + weight * robustness,
+            None => model.validation_accuracy,
+        };
+    }
+    models.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let Some(best) = models.first() else { return (models, String::new()) };
+    let how = match best.robustness {
+        Some(robustness) => format!(
+            "{:.4} = {:.2} × validation accuracy {:.4} + {weight:.2} × accuracy under perturbation {robustness:.4}",
+            best.score,
+            1.0 - weight,
+            best.validation_accuracy
+        ),
+        None => format!("validation accuracy {:.4}", best.score),
+    };
+    let ahead = match models.get(1) {
+        Some(second) => format!(", ahead of `{}` by {:.4}", second.model, best.score - second.score),
+        None => String::new(),
+    };
+    let reason = format!("`{}` is selected: {how}{ahead}", best.model);
+    (models, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ranked(name: &str, accuracy: f64, robustness: Option<f64>) -> Ranked {
+        Ranked {
+            model: name.parse().unwrap(),
+            score: 0.0,
+            validation_accuracy: accuracy,
+            robustness,
+            test_accuracy: Some(1.0 - accuracy),
+        }
+    }
+
+    #[test]
+    fn the_ranking_weighs_accuracy_and_robustness_and_never_the_test_part() {
+        let names = |models: &[Ranked]| models.iter().map(|model| model.model.to_string()).collect::<Vec<_>>();
+        let models =
+            || vec![ranked("sharp", 0.94, Some(0.50)), ranked("steady", 0.92, Some(0.80)), ranked("poor", 0.50, Some(0.40))];
+        assert_eq!(names(&rank(models(), 0.0).0), ["sharp", "steady", "poor"]);
+        let (ranking, reason) = rank(models(), 0.25);
+        assert_eq!(names(&ranking), ["steady", "sharp", "poor"]);
+        insta::assert_snapshot!(reason, @"`steady` is selected: 0.8900 = 0.75 × validation accuracy 0.9200 + 0.25 × accuracy under perturbation 0.8000, ahead of `sharp` by 0.0600");
+        let (_, reason) = rank(vec![ranked("only", 0.9, None)], 0.25);
+        insta::assert_snapshot!(reason, @"`only` is selected: validation accuracy 0.9000");
+    }
+}

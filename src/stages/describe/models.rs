@@ -1,0 +1,142 @@
+//! Models for the page: size, training, figures, first filters.
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::nn::Layer;
+use crate::report::{EpochReport, EvaluationReport, Fact, FiltersReport, MemberWeight, ModelReport, TrainingReport};
+use crate::stages::model::Model;
+use crate::train::EpochRecord;
+
+/// Everything the page says about one model.
+pub(in crate::stages) fn describe(model: &Model) -> Result<ModelReport> {
+    let record = &model.record;
+    let members = match model.is_ensemble() {
+        true => {
+            record.members.iter().map(|member| MemberWeight { model: member.name.to_string(), weight: member.weight }).collect()
+        }
+        false => Vec::new(),
+    };
+    Ok(ModelReport {
+        name: record.name.to_string(),
+        description: description(model),
+        members,
+        parameters: record.parameters as u64,
+        flops_per_image: record.flops_per_image,
+        training: if model.is_ensemble() { None } else { Some(training(model)?) },
+        test: record.test.as_ref().or(record.validation.as_ref()).map(EvaluationReport::try_from).transpose()?,
+        filters: if model.is_ensemble() { None } else { filters(model) },
+    })
+}
+
+fn description(model: &Model) -> String {
+    if model.is_ensemble() {
+        let weights = match model.record.voting.as_str() {
+            "validation" => "weights fitted on validation data",
+            "equal" => "equal weights",
+            _ => "given weights",
+        };
+        return format!("soft vote of {}, {weights}", model.members.len());
+    }
+    let layers = &model.members[0].architecture.layers;
+    let count = |wanted: fn(&Layer) -> bool| count_layers(layers, wanted);
+    let mut parts = Vec::new();
+    for (number, name) in [
+        (count(|layer| matches!(layer, Layer::Conv(_))), "convolution"),
+        (count(|layer| matches!(layer, Layer::Residual(_))), "residual block"),
+        (count(|layer| matches!(layer, Layer::Dense(_))), "dense layer"),
+    ] {
+        if number > 0 {
+            parts.push(format!("{number} {name}{}", if number == 1 { "" } else { "s" }));
+        }
+    }
+    format!("{}: {}", model.record.preset, parts.join(", "))
+}
+
+fn count_layers(layers: &[Layer], wanted: fn(&Layer) -> bool) -> usize {
+    layers
+        .iter()
+        .map(|layer| {
+            let inside = match layer {
+                Layer::Residual(block) => count_layers(&block.layers, wanted),
+                _ => 0,
+            };
+            usize::from(wanted(layer)) + inside
+        })
+        .sum()
+}
+
+fn training(model: &Model) -> Result<TrainingReport> {
+    let metrics: Value = model.measured("metrics.json")?;
+    let history: Vec<EpochRecord> = model.measured("history.json")?;
+    let train = &metrics["train"];
+    Ok(TrainingReport {
+        images: model.record.images as u64,
+        settings: facts(&train["settings"]),
+        epochs: history
+            .iter()
+            .map(|epoch| EpochReport {
+                epoch: epoch.epoch as u64,
+                loss: epoch.loss,
+                accuracy: epoch.accuracy,
+                validation_loss: epoch.validation_loss,
+                validation_accuracy: epoch.validation_accuracy,
+                learning_rate: epoch.learning_rate,
+            })
+            .collect(),
+        best_epoch: train["best_epoch"].as_u64(),
+        stopped_early: train["stopped_early"].as_bool().unwrap_or(false),
+        seconds: train["seconds"].as_f64().unwrap_or(0.0),
+        images_per_second: train["images_per_second"].as_f64().unwrap_or(0.0),
+    })
+}
+
+/// The fields of an object that are set, as they would be written in a line.
+pub(super) fn facts(value: &Value) -> Vec<Fact> {
+    let fields = value.as_object().into_iter().flatten();
+    let set = fields.filter(|(_, value)| !value.is_null());
+    set.map(|(name, value)| Fact { name: name.replace('_', " "), value: plain(value) }).collect()
+}
+
+/// JSON as people would write it in a line: `adamw (learning rate 0.001)`.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Object(fields) => {
+            let parts: Vec<String> = fields
+                .iter()
+                .map(|(name, value)| match value {
+                    Value::Object(inner) if inner.is_empty() => name.replace('_', " "),
+                    Value::Object(_) => format!("{} ({})", name.replace('_', " "), plain(value)),
+                    _ => format!("{} {}", name.replace('_', " "), plain(value)),
+                })
+                .collect();
+            parts.join(", ")
+        }
+        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}
+
+/// The kernels of the first convolution, if the first layer is one.
+fn filters(model: &Model) -> Option<FiltersReport> {
+    let network = &model.members[0];
+    let Layer::Conv(_) = network.architecture.layers.first()? else { return None };
+    let weight = network.weights.get("0.weight")?;
+    let [_, channels, height, width] = weight.shape[..] else { return None };
+    Some(FiltersReport { layer: "first convolution".to_owned(), channels, height, width, weights: weight.values.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn settings_read_like_a_line_of_text() {
+        assert_eq!(plain(&json!({"adamw": {"learning_rate": 0.001, "beta_1": 0.9}})), "adamw (learning rate 0.001, beta 1 0.9)");
+        assert_eq!(plain(&json!({"constant": {}})), "constant");
+        assert_eq!(plain(&json!(12)), "12");
+        assert_eq!(plain(&json!([6, 12])), "6, 12");
+    }
+}

@@ -1,0 +1,143 @@
+//! `ensemble`: one model that is a soft vote of several, with weights that are equal, given, or fitted on the validation
+//! part.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use ndarray::ArrayView2;
+use serde::{Deserialize, Serialize};
+
+use super::evaluation_files;
+use super::model::{Member, Model, ModelRecord, Part, ensure_same_classes, evaluate_part, save_member};
+use crate::data::{DataSet, LabelledImages};
+use crate::engine::{Context, Stage, StageError};
+use crate::ensemble::{VoteWeights, Voting, WeightChoice, fit_weights, vote};
+use crate::graph::{DataRef, ModelRef, StageId};
+use crate::metrics::Probabilities;
+use crate::progress::Progress;
+
+/// Options of the stage kind `ensemble`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EnsembleOptions {
+    /// The members, at least two, each a single network.
+    pub models: Vec<ModelRef>,
+    /// How they vote.
+    #[serde(default)]
+    pub voting: Voting,
+    /// What each vote counts for.
+    #[serde(default)]
+    pub weights: WeightChoice,
+    /// The data on which weights are fitted (its validation part) and the vote is measured (its test part).
+    pub data: DataRef,
+}
+
+pub(super) struct EnsembleStage(pub EnsembleOptions);
+
+impl Stage for EnsembleStage {
+    fn kind(&self) -> &'static str {
+        "ensemble"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn parameters(&self) -> serde_json::Value {
+        super::parameters(&self.0)
+    }
+
+    fn inputs(&self) -> Vec<StageId> {
+        super::unique(self.0.models.iter().map(ModelRef::stage).chain([self.0.data.stage()]))
+    }
+
+    fn measurements(&self) -> Vec<PathBuf> {
+        evaluation_files::measurements()
+    }
+
+    fn run(&self, context: &Context<'_>) -> Result<(), StageError> {
+        let data = DataSet::load(context.input(self.0.data.stage())?)?;
+        let models = super::load_models(&self.0.models, context)?;
+        ensure_same_classes(&models)?;
+        let first = models.first().context("an ensemble needs members")?;
+
+        let validation = match &data.validation {
+            Some(part) => Some((part, predictions(&models, Part::Validation, part, context.progress)?)),
+            None => None,
+        };
+        let held_out = validation.as_ref().map(|(part, predicted)| (*part, predicted.as_slice()));
+        let weights = self.weights(models.len(), held_out)?;
+        let shown: Vec<String> =
+            models.iter().zip(weights.shares()).map(|(model, share)| format!("{} {share:.3}", model.record.name)).collect();
+        context.progress.note(&format!("vote: {}", shown.join(", ")));
+
+        let classes = &first.record.data.classes;
+        let measure = |part: Part, images: &LabelledImages, predicted: &[Probabilities]| {
+            let voted = vote(&views(predicted), &weights)?;
+            evaluate_part(context.out, part, images, &voted, classes)
+        };
+        let validation = validation.map(|(part, predicted)| measure(Part::Validation, part, &predicted)).transpose()?;
+        let test = match &data.test {
+            Some(part) => Some(measure(Part::Test, part, &predictions(&models, Part::Test, part, context.progress)?)?),
+            None => None,
+        };
+
+        let mut members = Vec::new();
+        for (model, weight) in models.iter().zip(weights.shares()) {
+            for network in &model.members {
+                save_member(context.out, &network.name, &network.architecture, &network.weights)?;
+                members.push(Member { name: network.name.clone(), weight });
+            }
+        }
+        let record = ModelRecord {
+            name: context.id.clone(),
+            key: context.key,
+            preset: "ensemble".to_owned(),
+            data: first.record.data.clone(),
+            dataset: first.record.dataset,
+            images: first.record.images,
+            members,
+            voting: voting(&self.0.weights).to_owned(),
+            parameters: models.iter().map(|model| model.record.parameters).sum(),
+            flops_per_image: models.iter().map(|model| model.record.flops_per_image).sum(),
+            validation,
+            test,
+        };
+        evaluation_files::write(context.out, &record, &data, None, &models)?;
+        Ok(())
+    }
+
+    fn publish(&self, id: &StageId, out: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
+        Ok(evaluation_files::publish(id, out))
+    }
+}
+
+impl EnsembleStage {
+    fn weights(&self, members: usize, validation: Option<(&LabelledImages, &[Probabilities])>) -> Result<VoteWeights> {
+        Ok(match &self.0.weights {
+            WeightChoice::Equal => VoteWeights::equal(members)?,
+            WeightChoice::Given(weights) => weights.clone(),
+            WeightChoice::Validation => {
+                let (part, predicted) = validation.context("weights cannot be fitted without a validation part")?;
+                fit_weights(&views(predicted), part.labels())?.weights
+            }
+        })
+    }
+}
+
+fn predictions(models: &[Model], part: Part, images: &LabelledImages, progress: &dyn Progress) -> Result<Vec<Probabilities>> {
+    models.iter().map(|model| model.predictions(part, images, progress)).collect()
+}
+
+fn views(predicted: &[Probabilities]) -> Vec<ArrayView2<'_, f32>> {
+    predicted.iter().map(|member| member.view()).collect()
+}
+
+/// Where the weights come from, in a word.
+fn voting(weights: &WeightChoice) -> &'static str {
+    match weights {
+        WeightChoice::Equal => "equal",
+        WeightChoice::Validation => "validation",
+        WeightChoice::Given(_) => "given",
+    }
+}

@@ -1,0 +1,126 @@
+//! The files about a model that people and other programs read: `metrics.json`, `history.csv`, the confusion matrix, the
+//! classification report, the model card.
+//!
+//! Those that tell how long the training took are [`measurements`]: no part of the output's digest.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::cards;
+use super::model::{Model, ModelRecord};
+use crate::data::DataSet;
+use crate::fs;
+use crate::graph::StageId;
+use crate::metrics::Evaluation;
+use crate::train::{Ending, TrainSettings, Trained, history_csv};
+
+/// What a training leaves beside its weights.
+pub(super) struct TrainingFiles<'a> {
+    /// The result.
+    pub trained: &'a Trained,
+    /// The settings in force, tuned ones included.
+    pub settings: &'a TrainSettings,
+}
+
+/// Writes all files about a model into `out`, where its networks and predictions lie already. A vote has no `training`,
+/// but `members`. `data` is what it was trained or fitted on.
+pub(super) fn write(
+    out: &Path,
+    record: &ModelRecord,
+    data: &DataSet,
+    training: Option<&TrainingFiles<'_>>,
+    members: &[Model],
+) -> Result<()> {
+    fs::write_json(&out.join("model.json"), record)?;
+    let train = match training {
+        Some(files) => {
+            let trained = files.trained;
+            fs::write(&out.join("history.csv"), history_csv(&trained.history, Some(&trained.timings)))?;
+            fs::write_json(&out.join("history.json"), &trained.history)?;
+            json!({
+                "images": record.images,
+                "epochs": trained.history.len(),
+                "best_epoch": trained.best_epoch,
+                "stopped_early": trained.ending == Ending::EarlyStopping,
+                "chosen": trained.chosen,
+                "seconds": rounded(trained.seconds),
+                "images_per_second": rounded(trained.images_per_second),
+                "settings": files.settings,
+            })
+        }
+        None => together(members)?,
+    };
+    let mut metrics = json!({
+        "model": record.name,
+        "preset": record.preset,
+        "dataset": {
+            "name": record.data.name,
+            "synthetic": record.data.synthetic,
+            "digest": record.dataset,
+            "shape": record.data.shape,
+            "classes": record.data.classes,
+        },
+        "parameters": record.parameters,
+        "flops_per_image": record.flops_per_image,
+        "train": train,
+        "validation": record.validation.as_ref().map(figures),
+        "test": record.test.as_ref().map(figures),
+    });
+    if !record.voting.is_empty() {
+        metrics["ensemble"] = json!({ "voting": "soft", "weights": record.voting, "members": record.members });
+    }
+    fs::write_json(&out.join("metrics.json"), &metrics)?;
+
+    if let Some(test) = record.test.as_ref().or(record.validation.as_ref()) {
+        fs::write(&out.join("confusion_matrix.csv"), test.confusion_csv()?)?;
+        fs::write(&out.join("classification_report.txt"), test.classification_report()?.to_string())?;
+    }
+    fs::write(&out.join("MODEL_CARD.md"), cards::model_card(out, data)?)
+}
+
+/// The files that tell how long the training took.
+pub(super) fn measurements() -> Vec<PathBuf> {
+    ["metrics.json", "history.csv", "MODEL_CARD.md"].map(PathBuf::from).to_vec()
+}
+
+/// Where the files go below the artifacts folder.
+pub(super) fn publish(id: &StageId, out: &Path) -> Vec<(PathBuf, PathBuf)> {
+    ["metrics.json", "history.csv", "confusion_matrix.csv", "classification_report.txt", "MODEL_CARD.md"]
+        .into_iter()
+        .filter(|name| fs::stamp(&out.join(name)).is_some())
+        .map(|name| (PathBuf::from(name), Path::new(id.as_str()).join(name)))
+        .collect()
+}
+
+/// The figures of `metrics.json` for one part.
+fn figures(evaluation: &Evaluation) -> Value {
+    let mut json = serde_json::to_value(evaluation).expect("an evaluation is plain data");
+    if let Some(fields) = json.as_object_mut() {
+        // Both stand in files of their own.
+        fields.remove("confusion");
+        fields.remove("reliability");
+    }
+    json
+}
+
+/// What the training of all members took together.
+fn together(members: &[Model]) -> Result<Value> {
+    let (mut epochs, mut seconds, mut images) = (0, 0.0, 0.0);
+    for member in members {
+        let metrics: Value = member.measured("metrics.json")?;
+        let train = &metrics["train"];
+        epochs += train["epochs"].as_u64().unwrap_or(0);
+        let spent = train["seconds"].as_f64().unwrap_or(0.0);
+        seconds += spent;
+        images += spent * train["images_per_second"].as_f64().unwrap_or(0.0);
+    }
+    let speed = if seconds > 0.0 { images / seconds } else { 0.0 };
+    Ok(json!({ "epochs": epochs, "seconds": rounded(seconds), "images_per_second": rounded(speed) }))
+}
+
+/// Three digits after the point: more would be noise.
+fn rounded(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}

@@ -1,0 +1,136 @@
+//! Stages: what each kind of stage does, and the one registry of kinds ([`StageKind`]). The only room that knows both
+//! `pipeline.yaml` and the domain; the files of the kinds know nothing of each other.
+//!
+//! [`load`] is the way from text to something that can be run: parse, check everything, bind every kind to its stage.
+
+mod augment;
+mod cards;
+mod check;
+mod compare;
+mod describe;
+mod ensemble;
+mod evaluation_files;
+mod export;
+mod facts;
+mod fetch;
+mod kind;
+mod merge;
+mod model;
+mod predictions;
+mod report;
+mod score;
+mod split;
+mod train;
+mod tune;
+mod verify;
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use self::facts::Facts;
+use self::model::Model;
+use crate::engine::{Context, Plan, PlannedStage, Stage};
+use crate::graph::{ModelRef, StageId};
+use crate::progress::Progress;
+use crate::spec::{Kind as _, Override, Problems, Spec, StageSpec};
+
+pub use compare::{CompareOptions, RobustnessOptions};
+pub use ensemble::EnsembleOptions;
+pub use export::ExportOptions;
+pub use kind::StageKind;
+pub use report::{Pair, ReportOptions};
+pub use verify::{Gate, VerifyOptions};
+
+/// Reads, checks and binds a pipeline. `file` is only what problems call the text; relative paths in the text are relative
+/// to the working folder. Original data may also be found in `data_dir`.
+///
+/// # Errors
+/// Every problem of the text at once.
+pub fn load(file: &str, text: &str, overrides: &[Override], data_dir: Option<&Path>) -> Result<Plan, Problems> {
+    let spec: Spec<StageKind> = crate::spec::parse(file, text, overrides)?;
+    let (facts, problems) = check::check(&spec);
+    let facts = problems.or(facts)?;
+    let bound =
+        spec.stages.iter().map(|stage| PlannedStage { id: stage.id.clone(), stage: bind(stage, &spec, &facts, data_dir) });
+    let stages = bound.collect();
+    Ok(Plan::new(spec.name.clone(), spec.seed, spec.artifacts.clone(), stages).expect("the reader has checked the graph"))
+}
+
+/// The JSON schema of `pipeline.yaml`.
+pub fn schema() -> serde_json::Value {
+    crate::spec::schema::<StageKind>()
+}
+
+/// Every stage kind and option, as a Markdown page for people.
+pub fn reference() -> String {
+    format!("{}{}", include_str!("introduction.md"), crate::spec::reference(&schema()))
+}
+
+fn references(stage: &StageSpec<StageKind>) -> Vec<StageId> {
+    unique(stage.references.iter().map(|reference| &reference.stage))
+}
+
+fn bind(stage: &StageSpec<StageKind>, spec: &Spec<StageKind>, facts: &Facts, data_dir: Option<&Path>) -> Box<dyn Stage> {
+    match stage.kind.clone() {
+        StageKind::Fetch(options) => Box::new(fetch::FetchStage { options, data_dir: data_dir.map(Path::to_owned) }),
+        StageKind::Merge(options) => Box::new(merge::MergeStage(options)),
+        StageKind::Split(options) => Box::new(split::SplitStage(options)),
+        StageKind::Augment(options) => Box::new(augment::AugmentStage(options)),
+        StageKind::Tune(options) => Box::new(tune::TuneStage(options)),
+        StageKind::Train(options) => Box::new(train::TrainStage(options)),
+        StageKind::Compare(options) => Box::new(compare::CompareStage(options)),
+        StageKind::Ensemble(options) => Box::new(ensemble::EnsembleStage(options)),
+        StageKind::Export(options) => Box::new(export::ExportStage(options)),
+        StageKind::Verify(options) => {
+            let models = facts.exports.get(options.export.stage()).cloned().unwrap_or_default();
+            Box::new(verify::VerifyStage { options, models })
+        }
+        StageKind::Score(options) => Box::new(score::ScoreStage(options)),
+        StageKind::Report(options) => {
+            let shown = spec.graph.ancestors(&stage.id);
+            let sources = spec
+                .stages
+                .iter()
+                .filter(|other| shown.contains(&&other.id))
+                .map(|other| report::Source { id: other.id.clone(), kind: other.kind.name(), inputs: references(other) })
+                .collect();
+            Box::new(report::ReportStage { options, pipeline: spec.name.clone(), seed: spec.seed.value(), sources })
+        }
+    }
+}
+
+/// The options of a kind as the parameters of a key.
+fn parameters<T: serde::Serialize>(options: &T) -> serde_json::Value {
+    serde_json::to_value(options).expect("options have a JSON form")
+}
+
+/// Each stage once, in order of first appearance.
+fn unique<'a>(stages: impl IntoIterator<Item = &'a StageId>) -> Vec<StageId> {
+    let mut found: Vec<StageId> = Vec::new();
+    for stage in stages {
+        if !found.contains(stage) {
+            found.push(stage.clone());
+        }
+    }
+    found
+}
+
+fn load_models(models: &[ModelRef], context: &Context<'_>) -> Result<Vec<Model>> {
+    models.iter().map(|model| Model::load(context.input(model.stage())?)).collect()
+}
+
+/// Passes on only whether to stop: for parts of a stage's work that report as a whole.
+struct Quiet<'a>(&'a dyn Progress);
+
+impl Progress for Quiet<'_> {
+    fn begin(&self, _what: &str, _total: u64, _unit: &str) {}
+    fn advance(&self, _done: u64, _message: &str) {}
+    fn note(&self, _line: &str) {}
+    fn warn(&self, line: &str) {
+        self.0.warn(line);
+    }
+    fn interrupted(&self) -> bool {
+        self.0.interrupted()
+    }
+}

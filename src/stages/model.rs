@@ -1,0 +1,193 @@
+//! A model on disk: the folder that `train` and `ensemble` make and that `compare`, `ensemble`, `export` and `verify` read.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `model.json` | the [`ModelRecord`]: what the model is and how well it does |
+//! | `members/<name>/architecture.json`, `members/<name>/weights.safetensors` | each network; a single model has itself as its only member |
+//! | `validation.safetensors`, `test.safetensors` | its predictions on those parts |
+//! | `metrics.json`, `history.json` | how the training went: seconds, images per second, figures by epoch |
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use ndarray::ArrayView2;
+use serde::{Deserialize, Serialize};
+
+use super::predictions;
+use crate::data::{DataInfo, LabelledImages};
+use crate::digest::Digest;
+use crate::ensemble::{VoteWeights, check_class_lists, vote};
+use crate::fs;
+use crate::graph::StageId;
+use crate::metrics::{Evaluation, Probabilities, evaluate};
+use crate::nn::{Architecture, Weights, predict};
+use crate::progress::Progress;
+
+/// What a model is and how well it does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct ModelRecord {
+    /// The stage that made it.
+    pub name: StageId,
+    /// The key of that stage's run.
+    pub key: Digest,
+    /// The preset, or `layers`, or `ensemble`.
+    pub preset: String,
+    /// The data it was trained on.
+    pub data: DataInfo,
+    /// The digest of the training part.
+    pub dataset: Digest,
+    /// Images it was trained on.
+    pub images: usize,
+    /// Its networks and their weights in the vote, in the order of their subfolders; a single model has one.
+    pub members: Vec<Member>,
+    /// How the vote's weights came about; empty for a single model.
+    pub voting: String,
+    /// Trainable and running parameters of all members.
+    pub parameters: usize,
+    /// Arithmetic of one image through all members.
+    pub flops_per_image: u64,
+    /// Figures on the validation part, of a model that has not seen it.
+    pub validation: Option<Evaluation>,
+    /// Figures on the test part, taken once, when everything was chosen.
+    pub test: Option<Evaluation>,
+}
+
+/// A network in a model.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Member {
+    /// Its name: that of the stage that trained it.
+    pub name: StageId,
+    /// Its weight in the vote.
+    pub weight: f64,
+}
+
+/// One network, ready to be used.
+#[derive(Clone, Debug)]
+pub(super) struct MemberNetwork {
+    /// Its name.
+    pub name: StageId,
+    /// Its weight in the vote.
+    pub weight: f64,
+    /// Its layers.
+    pub architecture: Architecture,
+    /// Its parameters.
+    pub weights: Weights,
+}
+
+/// A model read back from its folder.
+#[derive(Clone, Debug)]
+pub(super) struct Model {
+    /// What it is.
+    pub record: ModelRecord,
+    /// Its networks.
+    pub members: Vec<MemberNetwork>,
+    dir: PathBuf,
+}
+
+/// The parts that a model has predictions for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Held out for choosing.
+    Validation,
+    /// Held out for the last word.
+    Test,
+}
+
+impl Part {
+    fn file(self) -> &'static str {
+        match self {
+            Self::Validation => "validation.safetensors",
+            Self::Test => "test.safetensors",
+        }
+    }
+}
+
+impl Model {
+    /// Reads the folder of a model.
+    pub(super) fn load(dir: &Path) -> Result<Self> {
+        let record: ModelRecord = fs::read_json(&dir.join("model.json"))?;
+        let members = record
+            .members
+            .iter()
+            .map(|member| {
+                let folder = member_folder(dir, &member.name);
+                let architecture: Architecture = fs::read_json(&folder.join("architecture.json"))?;
+                let weights = Weights::load(&folder.join("weights.safetensors"), &architecture)?;
+                Ok(MemberNetwork { name: member.name.clone(), weight: member.weight, architecture, weights })
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self { record, members, dir: dir.to_owned() })
+    }
+
+    /// Whether it is a vote of several networks.
+    pub(super) fn is_ensemble(&self) -> bool {
+        !self.record.voting.is_empty()
+    }
+
+    /// Reads a file that tells how the training went.
+    pub(super) fn measured<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T> {
+        fs::read_json(&self.dir.join(name))
+    }
+
+    /// The class probabilities that it gave for `part` when it was made, if that part is `images`; else computes them.
+    pub(super) fn predictions(&self, part: Part, images: &LabelledImages, progress: &dyn Progress) -> Result<Probabilities> {
+        let path = self.dir.join(part.file());
+        if fs::stamp(&path).is_some()
+            && let Ok(stored) = predictions::load(&path, predictions::part_digest(images))
+        {
+            return Ok(stored);
+        }
+        self.predict(images, progress)
+    }
+
+    /// Computes class probabilities with Burn.
+    pub(super) fn predict(&self, images: &LabelledImages, progress: &dyn Progress) -> Result<Probabilities> {
+        let each = self
+            .members
+            .iter()
+            .map(|member| Ok(predict(&member.architecture, &member.weights, images, progress)?))
+            .collect::<Result<Vec<_>>>()?;
+        if !self.is_ensemble() {
+            return Ok(each.into_iter().next().expect("a model has a member"));
+        }
+        let views: Vec<ArrayView2<'_, f32>> = each.iter().map(|member| member.view()).collect();
+        Ok(vote(&views, &self.vote_weights()?)?)
+    }
+
+    /// The weights of the vote.
+    pub(super) fn vote_weights(&self) -> Result<VoteWeights> {
+        Ok(VoteWeights::new(self.members.iter().map(|member| member.weight).collect())?)
+    }
+}
+
+/// Where a network of the model in `dir` lies.
+pub(super) fn member_folder(dir: &Path, name: &StageId) -> PathBuf {
+    dir.join("members").join(name.as_str())
+}
+
+/// Writes one network of a model.
+pub(super) fn save_member(dir: &Path, name: &StageId, architecture: &Architecture, weights: &Weights) -> Result<()> {
+    let folder = member_folder(dir, name);
+    fs::create_dir(&folder)?;
+    fs::write_json(&folder.join("architecture.json"), architecture)?;
+    weights.save(&folder.join("weights.safetensors"))
+}
+
+/// Evaluates predictions for one part and keeps them.
+pub(super) fn evaluate_part(
+    dir: &Path,
+    part: Part,
+    images: &LabelledImages,
+    probabilities: &Probabilities,
+    classes: &[String],
+) -> Result<Evaluation> {
+    predictions::save(&dir.join(part.file()), probabilities, predictions::part_digest(images))?;
+    evaluate(images.labels(), probabilities.view(), classes).context("the model's predictions cannot be evaluated")
+}
+
+/// Checks that models say the same of the same classes.
+pub(super) fn ensure_same_classes(models: &[Model]) -> Result<()> {
+    let lists: Vec<(&str, &[String])> =
+        models.iter().map(|model| (model.record.name.as_str(), model.record.data.classes.as_slice())).collect();
+    Ok(check_class_lists(&lists)?)
+}

@@ -1,0 +1,157 @@
+//! `tune`: searches parameters of a training by trials on the training part, each judged on the validation part.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
+
+use super::Quiet;
+use crate::data::augment::Augmenter;
+use crate::data::{DataSet, LabelledImages, Part};
+use crate::engine::{Context, Stage, StageError};
+use crate::fs;
+use crate::graph::StageId;
+use crate::nn::Normalisation;
+use crate::train::{Chosen, EpochRecord, TrainError, TrainOptions, TrainRequest, train};
+use crate::tune::{Objective, Sampler, Study, StudySettings, Trial, TuneOptions, Tuned, Verdict};
+use crate::units::Epochs;
+
+/// The result, as `search.json` holds it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct SearchRecord {
+    /// How parameters were chosen.
+    pub sampler: Sampler,
+    /// Training images that each trial used.
+    pub images: usize,
+    /// All trials and the best.
+    pub tuned: Tuned,
+}
+
+pub(super) struct TuneStage(pub TuneOptions);
+
+impl Stage for TuneStage {
+    fn kind(&self) -> &'static str {
+        "tune"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn parameters(&self) -> serde_json::Value {
+        super::parameters(&self.0)
+    }
+
+    fn inputs(&self) -> Vec<StageId> {
+        vec![self.0.data.stage().clone()]
+    }
+
+    fn is_seeded(&self) -> bool {
+        true
+    }
+
+    fn run(&self, context: &Context<'_>) -> Result<(), StageError> {
+        let options = &self.0;
+        let data = DataSet::load(context.input(options.data.stage())?)?;
+        let validation = data.required(Part::Validation)?;
+        let images = self.sample(&data.train, context);
+
+        let settings = StudySettings {
+            search: options.search.clone(),
+            sampler: options.sampler.clone(),
+            pruner: options.pruner,
+            objective: options.objective,
+            seed: context.seed.child("search"),
+        };
+        let mut study = Study::open(settings, &context.scratch.join("study"))?;
+        let tuned = study.run(options.trials, context.progress, |trial, report| {
+            self.run_trial(trial, &data, &images, validation, context, report)
+        })?;
+
+        let shown: Vec<String> = tuned.best.parameters.iter().map(|(path, value)| format!("{path} = {value}")).collect();
+        context.progress.note(&format!("best, trial {}: {}", tuned.best.trial + 1, shown.join(", ")));
+        fs::write_json(&context.out.join("parameters.json"), &tuned.best.parameters)?;
+        let record = SearchRecord { sampler: options.sampler.clone(), images: images.len(), tuned };
+        fs::write_json(&context.out.join("search.json"), &record)?;
+        Ok(())
+    }
+
+    fn publish(&self, id: &StageId, _out: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
+        Ok(vec![("search.json".into(), format!("{id}.json").into())])
+    }
+}
+
+impl TuneStage {
+    /// The training images that trials use: all, or a random choice in their original order.
+    fn sample(&self, train: &LabelledImages, context: &Context<'_>) -> LabelledImages {
+        let Some(sample) = self.0.sample else { return train.clone() };
+        let mut rows: Vec<usize> = (0..train.len()).collect();
+        rows.shuffle(&mut context.seed.child("sample").rng());
+        rows.truncate(sample.of(train.len()));
+        rows.sort_unstable();
+        train.select(&rows)
+    }
+
+    /// Trains once with a trial's parameters; gives the objective's value for the model that training chose. Every trial
+    /// has the same seed: what differs is the parameters.
+    fn run_trial(
+        &self,
+        trial: &Trial,
+        data: &DataSet,
+        images: &LabelledImages,
+        validation: &LabelledImages,
+        context: &Context<'_>,
+        report: &mut dyn FnMut(Epochs, f64) -> Verdict,
+    ) -> Result<f64, StageError> {
+        let base = TrainOptions::new(self.0.data.clone(), self.0.model.clone(), self.0.train.clone());
+        let options = base.with_parameters(&trial.parameters).context("the search does not fit the training")?;
+        let settings = options.settings();
+        let normalisation = Normalisation::of(&data.train);
+        let architecture =
+            options.model.build(data.info.shape, data.info.classes.len(), normalisation).map_err(anyhow::Error::from)?;
+        let augmenter =
+            data.augmentation.as_ref().map(|augmentation| Augmenter::new(augmentation, data.info.shape)).transpose()?;
+        let scratch = context.scratch.join(format!("trial-{}", trial.trial));
+        fs::create_dir(&scratch)?;
+        let objective = self.0.objective;
+        let mut on_epoch = |epoch: &EpochRecord| {
+            let value = value_of(objective, epoch).unwrap_or(f64::NAN);
+            let epochs = Epochs::new(epoch.epoch as u64).expect("epochs are counted from 1");
+            match report(epochs, value) {
+                Verdict::Continue => ControlFlow::Continue(()),
+                Verdict::Stop => ControlFlow::Break(()),
+            }
+        };
+        let quiet = Quiet(context.progress);
+        let mut request = TrainRequest::new(&architecture, &settings, images, context.seed.child("training"));
+        request.validation = Some(validation);
+        request.augment = augmenter.as_ref().map(|augmenter| augmenter as _);
+        request.scratch = Some(&scratch);
+        request.progress = &quiet;
+        request.on_epoch = Some(&mut on_epoch);
+        let value = match train(request) {
+            Ok(trained) => {
+                // The figure of the weights that the training chose.
+                let chosen = match trained.chosen {
+                    Chosen::Best => trained.history.iter().find(|epoch| Some(epoch.epoch) == trained.best_epoch),
+                    Chosen::Average | Chosen::Last => trained.history.last(),
+                };
+                chosen.and_then(|epoch| value_of(objective, epoch)).context("the training has no validation figures")?
+            }
+            // Hopeless parameters are a result, not a failure.
+            Err(TrainError::Diverged { .. }) => f64::NAN,
+            Err(other) => return Err(anyhow::Error::from(other).into()),
+        };
+        fs::remove(&scratch)?;
+        Ok(value)
+    }
+}
+
+fn value_of(objective: Objective, epoch: &EpochRecord) -> Option<f64> {
+    match objective {
+        Objective::Accuracy => epoch.validation_accuracy,
+        Objective::Loss => epoch.validation_loss,
+    }
+}

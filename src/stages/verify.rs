@@ -1,0 +1,386 @@
+//! `verify`: proves that the exported ONNX files do what the trained models do, and that they are good enough.
+//!
+//! Every file is checked for structure, loaded in tract, and run on the whole test part, in batches of several sizes, against
+//! Burn's own probabilities; an ensemble's graph also against the weighted mean of its members' files. Then the gates are
+//! applied to the figures of the *files*, not of the models they came from.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use ndarray::ArrayView2;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::model::Model;
+use crate::data::{DataSet, LabelledImages};
+use crate::engine::{Context, Stage, StageError};
+use crate::ensemble::vote;
+use crate::fs;
+use crate::graph::{DataRef, ExportRef, StageId};
+use crate::infer::{Agreement, Batch, Loaded, Model as Session, compare};
+use crate::metrics::{Evaluation, Probabilities, evaluate};
+use crate::progress::{Interrupted, Progress};
+use crate::units::{BatchSize, NonNegative, Positive, Probability};
+
+/// Options of the stage kind `verify`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VerifyOptions {
+    /// The exported files.
+    pub export: ExportRef,
+    /// The data they are verified on: its test part.
+    pub data: DataRef,
+    /// The largest difference of a probability that passes.
+    #[serde(default = "tolerance")]
+    pub tolerance: Positive,
+    /// The smallest share of images with the same label that passes. Below 1 only because rounding may turn a tie.
+    #[serde(default = "agreement")]
+    pub agreement: Probability,
+    /// Batches of these sizes must give what the whole gives.
+    #[serde(default = "batch_sizes")]
+    pub batch_sizes: Vec<BatchSize>,
+    /// What a model must reach.
+    #[serde(default)]
+    pub gate: Option<Gate>,
+}
+
+fn tolerance() -> Positive {
+    Positive::new(1e-4).expect("1e-4 is in range")
+}
+
+fn agreement() -> Probability {
+    Probability::new(0.9995).expect("0.9995 is in range")
+}
+
+fn batch_sizes() -> Vec<BatchSize> {
+    [1, 2, 7, 64].map(|size| BatchSize::new(size).expect("these are batch sizes")).to_vec()
+}
+
+/// What a model must reach on the test part.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Gate {
+    /// The model that must; every exported one unless given.
+    pub model: Option<StageId>,
+    /// The least accuracy.
+    pub accuracy: Option<Probability>,
+    /// The least macro-averaged F1 score.
+    pub macro_f1: Option<Probability>,
+    /// The least recall of any class.
+    pub recall: Option<Probability>,
+    /// The greatest log-loss.
+    pub loss: Option<NonNegative>,
+    /// The greatest expected calibration error.
+    pub calibration_error: Option<Probability>,
+}
+
+/// The result, as `verification.json` holds it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Verification {
+    /// The largest difference that passes.
+    pub tolerance: f64,
+    /// One entry for each file.
+    pub models: Vec<Verified>,
+    /// One entry for each gate and model.
+    pub gates: Vec<GateResult>,
+}
+
+/// One file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Verified {
+    /// The model.
+    pub model: StageId,
+    /// The file as published.
+    pub file: String,
+    /// Against the trained model in Burn.
+    pub against_burn: Agreement,
+    /// An ensemble's graph against the weighted mean of its members' files.
+    pub against_members: Option<Agreement>,
+    /// The largest difference between a batch of that size and the whole.
+    pub batches: Vec<(BatchSize, f32)>,
+    /// Accuracy of the file on the test part.
+    pub accuracy: f64,
+    /// What is wrong; empty if it passed.
+    pub problems: Vec<String>,
+}
+
+/// One gate on one model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct GateResult {
+    /// The model.
+    pub model: StageId,
+    /// The metric.
+    pub metric: String,
+    /// What was asked: `≥ 0.94`.
+    pub required: String,
+    /// What the file reached.
+    pub measured: f64,
+    /// Whether that is enough.
+    pub passed: bool,
+}
+
+pub(super) struct VerifyStage {
+    pub options: VerifyOptions,
+    /// The models in the export.
+    pub models: Vec<StageId>,
+}
+
+impl Stage for VerifyStage {
+    fn kind(&self) -> &'static str {
+        "verify"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn parameters(&self) -> serde_json::Value {
+        super::parameters(&self.options)
+    }
+
+    fn inputs(&self) -> Vec<StageId> {
+        super::unique([self.options.export.stage(), self.options.data.stage()])
+    }
+
+    fn run(&self, context: &Context<'_>) -> Result<(), StageError> {
+        let data = DataSet::load(context.input(self.options.data.stage())?)?;
+        let test = data.test.as_ref().context("the data has no test part to verify on")?;
+        let export = context.input(self.options.export.stage())?;
+        let mut verification = Verification { tolerance: self.options.tolerance.get(), models: Vec::new(), gates: Vec::new() };
+        context.progress.begin("verification", self.models.len() as u64, "models");
+
+        let mut outputs: Vec<(StageId, Probabilities)> = Vec::new();
+        for name in &self.models {
+            context.progress.check()?;
+            let model = Model::load(&export.join(name.as_str()))?;
+            let file = export.join(name.as_str()).join("model.onnx");
+            let (verified, probabilities, figures) = self.verify(&model, &file, test, &outputs, context.progress)?;
+            context.progress.advance(outputs.len() as u64 + 1, &format!("{name}: accuracy {:.4}", figures.accuracy));
+            context.progress.note(&summary(&verified));
+            if let Some(gate) = self.options.gate.as_ref().filter(|gate| gate.model.as_ref().is_none_or(|only| only == name)) {
+                verification.gates.extend(gate.apply(name, &figures));
+            }
+            verification.models.push(verified);
+            outputs.push((name.clone(), probabilities));
+        }
+        fs::write_json(&context.out.join("verification.json"), &verification)?;
+        let faults = verification.faults();
+        if faults.is_empty() { Ok(()) } else { Err(StageError::Gate(faults.join("\n"))) }
+    }
+
+    fn publish(&self, id: &StageId, _out: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
+        Ok(vec![("verification.json".into(), format!("{id}.json").into())])
+    }
+}
+
+impl VerifyStage {
+    /// One file against its model, and against the files that were verified before it.
+    fn verify(
+        &self,
+        model: &Model,
+        file: &Path,
+        test: &LabelledImages,
+        before: &[(StageId, Probabilities)],
+        progress: &dyn Progress,
+    ) -> Result<(Verified, Probabilities, Evaluation), StageError> {
+        let name = &model.record.name;
+        let loaded = Loaded::open(file).map_err(|error| StageError::Corrupt(format!("{error:#}")))?;
+        let probabilities = predict_all(&loaded, test, progress)?;
+        let burn = model.predict(test, &super::Quiet(progress))?;
+        let against_burn = compare(&burn, &probabilities)?;
+
+        let members: Vec<ArrayView2<'_, f32>> = model
+            .members
+            .iter()
+            .filter_map(|member| Some(before.iter().find(|(other, _)| *other == member.name)?.1.view()))
+            .collect();
+        let against_members = match model.is_ensemble() && members.len() == model.members.len() {
+            true => Some(compare(&vote(&members, &model.vote_weights()?).map_err(anyhow::Error::from)?, &probabilities)?),
+            false => None,
+        };
+        let free = loaded.optimise(Batch::Free)?;
+        let batches = self
+            .options
+            .batch_sizes
+            .iter()
+            .map(|&size| Ok((size, batch_difference(&free, size, test, &probabilities)?)))
+            .collect::<Result<Vec<_>>>()?;
+        let figures = evaluate(test.labels(), probabilities.view(), &model.record.data.classes).map_err(anyhow::Error::from)?;
+        let mut verified = Verified {
+            model: name.clone(),
+            file: format!("{name}/model.onnx"),
+            against_burn,
+            against_members,
+            batches,
+            accuracy: figures.accuracy,
+            problems: Vec::new(),
+        };
+        verified.problems = self.problems(&verified, &burn, &probabilities);
+        Ok((verified, probabilities, figures))
+    }
+
+    fn problems(&self, verified: &Verified, burn: &Probabilities, onnx: &Probabilities) -> Vec<String> {
+        let mut problems = Vec::new();
+        let tolerance = self.options.tolerance.get();
+        let pairs =
+            [("the trained model", Some(&verified.against_burn)), ("the vote of its members", verified.against_members.as_ref())];
+        for (other, agreement) in pairs.into_iter().filter_map(|(other, agreement)| Some((other, agreement?))) {
+            if f64::from(agreement.largest_difference) > tolerance {
+                let row = agreement.worst_row;
+                problems.push(format!(
+                    "differs from {other} by {:.2e} (tolerance {tolerance:.0e}), most in row {row}: {} against {}",
+                    agreement.largest_difference,
+                    row_text(burn, row),
+                    row_text(onnx, row)
+                ));
+            }
+            if agreement.label_agreement() < self.options.agreement.get() {
+                let row = agreement.first_other_label.unwrap_or(agreement.worst_row);
+                problems.push(format!(
+                    "gives the label of {other} for {:.4} of the images (needed {}), first another in row {row}: {} against {}",
+                    agreement.label_agreement(),
+                    self.options.agreement,
+                    row_text(burn, row),
+                    row_text(onnx, row)
+                ));
+            }
+            if f64::from(agreement.largest_sum_error) > tolerance {
+                problems.push(format!("gives probabilities that miss a sum of 1 by {:.2e}", agreement.largest_sum_error));
+            }
+        }
+        for (size, difference) in &verified.batches {
+            if f64::from(*difference) > tolerance {
+                problems.push(format!("gives other probabilities in batches of {size}: they differ by {difference:.2e}"));
+            }
+        }
+        problems
+    }
+}
+
+/// Probabilities of all images, in batches across the threads.
+fn predict_all(loaded: &Loaded, images: &LabelledImages, progress: &dyn Progress) -> Result<Probabilities, StageError> {
+    const CHUNK: usize = 64;
+    let session = loaded.optimise(loaded.fastest_batch())?;
+    let size = images.shape().pixels();
+    let chunks: Vec<Result<Probabilities, StageError>> = images
+        .pixels()
+        .par_chunks(CHUNK * size)
+        .map(|pixels| match progress.interrupted() {
+            true => Err(Interrupted.into()),
+            false => Ok(session.predict(pixels)?.probabilities),
+        })
+        .collect();
+    let mut all = Vec::with_capacity(images.len() * loaded.interface().classes.len());
+    for chunk in chunks {
+        all.extend(chunk?);
+    }
+    let shape = (images.len(), loaded.interface().classes.len());
+    Ok(Probabilities::from_shape_vec(shape, all).context("tract gave another number of probabilities than images")?)
+}
+
+/// How far a batch of `size` images, run at once through the graph as the file declares it, is from the whole.
+fn batch_difference(session: &Session, size: BatchSize, images: &LabelledImages, whole: &Probabilities) -> Result<f32> {
+    let count = size.get().min(images.len());
+    let batch = session.predict(&images.pixels()[..count * images.shape().pixels()])?.probabilities;
+    let expected = whole.slice(ndarray::s![..count, ..]).to_owned();
+    Ok(compare(&expected, &batch)?.largest_difference)
+}
+
+fn row_text(probabilities: &Probabilities, row: usize) -> String {
+    let values: Vec<String> = probabilities.row(row).iter().map(|p| format!("{p:.5}")).collect();
+    format!("[{}]", values.join(" "))
+}
+
+fn summary(verified: &Verified) -> String {
+    let agreement = &verified.against_burn;
+    format!(
+        "{}: {} images, largest |Δp| {:.1e}, {} other labels{}",
+        verified.file,
+        agreement.rows,
+        agreement.largest_difference,
+        agreement.rows - agreement.same_labels,
+        if verified.problems.is_empty() { "" } else { ", FAILED" }
+    )
+}
+
+impl Gate {
+    /// Every condition of the gate against the figures of one model.
+    fn apply(&self, model: &StageId, figures: &Evaluation) -> Vec<GateResult> {
+        let recall = figures.per_class.iter().map(|class| class.recall).fold(1.0, f64::min);
+        let at_least = [
+            ("accuracy", self.accuracy, figures.accuracy),
+            ("macro F1", self.macro_f1, figures.macro_f1),
+            ("recall of every class", self.recall, recall),
+        ];
+        let at_most = [
+            ("loss", self.loss.map(NonNegative::get), figures.loss),
+            ("calibration error", self.calibration_error.map(Probability::get), figures.calibration_error),
+        ];
+        let result = |metric: &str, required: String, measured: f64, passed: bool| GateResult {
+            model: model.clone(),
+            metric: metric.to_owned(),
+            required,
+            measured,
+            passed,
+        };
+        let least = at_least.into_iter().filter_map(|(metric, limit, measured)| {
+            let limit = limit?.get();
+            Some(result(metric, format!("≥ {limit}"), measured, measured >= limit))
+        });
+        let most = at_most.into_iter().filter_map(|(metric, limit, measured)| {
+            let limit = limit?;
+            Some(result(metric, format!("≤ {limit}"), measured, measured <= limit))
+        });
+        least.chain(most).collect()
+    }
+}
+
+impl Verification {
+    /// A line for everything that did not pass.
+    fn faults(&self) -> Vec<String> {
+        let files =
+            self.models.iter().flat_map(|model| model.problems.iter().map(move |problem| format!("`{}` {problem}", model.file)));
+        let gates = self.gates.iter().filter(|gate| !gate.passed).map(|gate| {
+            format!(
+                "`{}` does not pass its gate: {} is {:.4}, but must be {}",
+                gate.model, gate.metric, gate.measured, gate.required
+            )
+        });
+        files.chain(gates).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    fn figures() -> Evaluation {
+        let probabilities = array![[0.75, 0.25], [0.25, 0.75], [0.75, 0.25], [0.75, 0.25]];
+        evaluate(&[0, 1, 0, 1], probabilities.view(), &["a".to_owned(), "b".to_owned()]).unwrap()
+    }
+
+    #[test]
+    fn gates_compare_in_the_right_direction() {
+        let check = |gate: &str, expected: &[(&str, bool)]| {
+            let gate: Gate = serde_json::from_str(gate).unwrap();
+            let results = gate.apply(&"basic".parse().unwrap(), &figures());
+            let found: Vec<(&str, bool)> = results.iter().map(|result| (result.metric.as_str(), result.passed)).collect();
+            assert_eq!(found, expected);
+        };
+        check("{}", &[]);
+        check(r#"{"accuracy": 0.75}"#, &[("accuracy", true)]);
+        check(r#"{"accuracy": 0.76}"#, &[("accuracy", false)]);
+        check(r#"{"recall": 0.5, "macro_f1": 0.9}"#, &[("macro F1", false), ("recall of every class", true)]);
+        check(r#"{"recall": 0.51}"#, &[("recall of every class", false)]);
+        check(r#"{"loss": 0.1, "calibration_error": 0.5}"#, &[("loss", false), ("calibration error", true)]);
+    }
+
+    #[test]
+    fn a_failed_gate_is_told_with_its_figures() {
+        let gate = Gate { accuracy: Some(Probability::new(0.94).unwrap()), ..Gate::default() };
+        let gates = gate.apply(&"ensemble".parse().unwrap(), &figures());
+        let verification = Verification { tolerance: 1e-4, models: Vec::new(), gates };
+        insta::assert_snapshot!(verification.faults().join("\n"), @"`ensemble` does not pass its gate: accuracy is 0.7500, but must be ≥ 0.94");
+    }
+}
