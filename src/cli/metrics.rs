@@ -1,0 +1,36 @@
+//! `pipeline metrics`: the figures of all models.
+
+use std::path::PathBuf;
+
+use super::exit::{Exit, Failure};
+use super::figures;
+use super::text::{Paint, print};
+
+/// The arguments of `pipeline metrics`.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The artifacts folder
+    #[arg(long, value_name = "DIR", default_value = "artifacts")]
+    artifacts: PathBuf,
+
+    /// Print every model's metrics.json, by model, as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints the figures.
+pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
+    let figures = figures::current(&arguments.artifacts)?;
+    if figures.is_empty() {
+        let text = format!("there are no metrics in `{}`: run the pipeline first", arguments.artifacts.display());
+        return Err(Failure::new(Exit::Failed, text));
+    }
+    if arguments.json {
+        let all: serde_json::Map<_, _> = figures.into_iter().map(|one| (one.model, one.values)).collect();
+        let text = serde_json::to_string_pretty(&all).map_err(anyhow::Error::from)?;
+        print(&format!("{text}\n"))?;
+    } else {
+        print(&figures::render(&figures, Paint::stdout()))?;
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,180 @@
+//! The command line: one file per verb. The only room that prints, and that picks exit codes.
+
+mod cache;
+mod dag;
+mod diff;
+mod exit;
+mod explain;
+mod figures;
+mod init;
+mod load;
+mod metrics;
+mod plan;
+mod progress;
+mod run;
+mod schema;
+mod score;
+mod signals;
+mod status;
+mod text;
+#[cfg(test)]
+mod toy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use self::exit::{Exit, Failure};
+use self::text::{Paint, Style, complain, print};
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  done                                   5  damaged cache or artifact
+  1  a stage failed                         6  another run holds the lock
+  2  wrong usage                           10  `plan --exit-code` found work
+  3  problems in pipeline.yaml        130/143  interrupted; run again to go on
+  4  a gate or a verification failed";
+
+/// One YAML file takes labelled images to verified ONNX classifiers and scored CSV files.
+#[derive(Debug, Parser)]
+#[command(name = "pipeline", version, after_help = AFTER_HELP, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the stages whose results are not in the cache
+    Run(run::Arguments),
+    /// Say what would run and why, without running anything
+    Plan(plan::Arguments),
+    /// Say how the stages stand and how the last run went
+    Status(status::Arguments),
+    /// Say everything about one stage: why it would run, what its result depends on, what needs it
+    Explain(explain::Arguments),
+    /// Draw the graph of stages
+    Dag(dag::Arguments),
+    /// Classify the rows of CSV files with an ONNX model
+    Score(score::Arguments),
+    /// Run up to the stages that write ONNX files
+    Export(run::KindArguments),
+    /// Run up to the stages that verify ONNX files
+    Verify(run::KindArguments),
+    /// Show the figures of all models
+    Metrics(metrics::Arguments),
+    /// Compare the figures of all models with those of an earlier run or another artifacts folder
+    Diff(diff::Arguments),
+    /// Run up to the stages that write reports
+    Report(run::KindArguments),
+    /// List, check or clean the cache
+    Cache(cache::Arguments),
+    /// Print the JSON schema of pipeline.yaml, for editors
+    Schema(schema::Arguments),
+    /// Write a commented pipeline.yaml to start from
+    Init(init::Arguments),
+}
+
+/// Runs the program with the arguments of the process.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return refuse(&error).into(),
+    };
+    let result = match arguments.verb {
+        Verb::Run(arguments) => run::run(&arguments),
+        Verb::Plan(arguments) => plan::run(&arguments),
+        Verb::Status(arguments) => status::run(&arguments),
+        Verb::Explain(arguments) => explain::run(&arguments),
+        Verb::Dag(arguments) => dag::run(&arguments),
+        Verb::Score(arguments) => score::run(&arguments),
+        Verb::Export(arguments) => run::run_kind(&arguments, "export"),
+        Verb::Verify(arguments) => run::run_kind(&arguments, "verify"),
+        Verb::Metrics(arguments) => metrics::run(&arguments),
+        Verb::Diff(arguments) => diff::run(&arguments),
+        Verb::Report(arguments) => run::run_kind(&arguments, "report"),
+        Verb::Cache(arguments) => cache::run(&arguments),
+        Verb::Schema(arguments) => schema::run(&arguments),
+        Verb::Init(arguments) => init::run(&arguments),
+    };
+    result.unwrap_or_else(report).into()
+}
+
+/// Shows what clap has to say: help and version go to standard output and are no error.
+fn refuse(error: &clap::Error) -> Exit {
+    if error.use_stderr() {
+        complain(error.to_string().trim_end());
+        Exit::Usage
+    } else {
+        print(&error.to_string()).map_or(Exit::Failed, |()| Exit::Done)
+    }
+}
+
+fn report(failure: Failure) -> Exit {
+    if let Some(text) = failure.text {
+        complain(&format!("{} {text}", Paint::stderr().text(Style::Red, "error:")));
+    }
+    failure.exit
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_declaration_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_is_understood() {
+        for line in [
+            "pipeline run",
+            "pipeline run p.yaml -f -k -j 2 -S advanced.epochs=3 -S seed=7 --progress json --data-dir data --locked",
+            "pipeline run -s basic --no-cache",
+            "pipeline run --until basic --until advanced -n",
+            "pipeline run --downstream parts",
+            "pipeline plan p.yaml --exit-code --json",
+            "pipeline status",
+            "pipeline explain basic p.yaml",
+            "pipeline dag --format mermaid",
+            "pipeline score --model m.onnx --input x*.csv --output y.csv",
+            "pipeline export",
+            "pipeline verify p.yaml",
+            "pipeline report",
+            "pipeline metrics --json --artifacts other",
+            "pipeline diff other",
+            "pipeline cache ls",
+            "pipeline cache verify",
+            "pipeline cache gc",
+            "pipeline schema",
+            "pipeline schema --markdown",
+            "pipeline init p.yaml",
+        ] {
+            assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for line in [
+            "pipeline",
+            "pipeline fly",
+            "pipeline run -j 0",
+            "pipeline run --single a --until b",
+            "pipeline run --single 1a",
+            "pipeline run --progress loud",
+            "pipeline explain",
+            "pipeline score --model m.onnx",
+        ] {
+            let error = parse(line).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+}

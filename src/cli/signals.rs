@@ -1,0 +1,27 @@
+//! Ctrl-C and the system's request to end: the first lets the run stop in a resumable state, the second ends the program.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+use crate::engine::{Cancel, Signal};
+
+/// A handle that signals reach from now on.
+///
+/// # Errors
+/// When the system does not allow it.
+pub(super) fn listen() -> Result<Cancel> {
+    let cancel = Cancel::new();
+    let once = Arc::new(AtomicBool::new(false));
+    for (number, signal) in [(SIGINT, Signal::Interrupt), (SIGTERM, Signal::Terminate)] {
+        // In this order: the second signal finds `once` set by the first.
+        flag::register_conditional_shutdown(number, 128 + i32::from(signal.number()), Arc::clone(&once))
+            .and_then(|_| flag::register(number, Arc::clone(&once)))
+            .and_then(|_| flag::register_usize(number, cancel.flag(), usize::from(signal.number())))
+            .with_context(|| format!("cannot listen to signal {number}"))?;
+    }
+    Ok(cancel)
+}
