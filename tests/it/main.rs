@@ -1,0 +1,7 @@
+//! The integration tests: one binary, a module for each topic.
+
+mod burn_onnx;
+mod pipelines;
+mod runs;
+mod tidy;
+mod workshop;

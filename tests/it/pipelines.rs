@@ -1,0 +1,139 @@
+//! The pipelines and pages of the repository: what is shipped must be read without a problem, and say what is true.
+
+use std::path::Path;
+
+use atelier::stages;
+
+fn read(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+#[track_caller]
+fn check(name: &str, text: &str) {
+    if let Err(problems) = stages::load(name, text, &[], None) {
+        panic!("{problems}");
+    }
+}
+
+#[test]
+fn every_shipped_pipeline_is_read_without_a_problem() {
+    check("pipeline.yaml", &read("pipeline.yaml"));
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines");
+    let mut found = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        check(&name, &read(&format!("pipelines/{name}")));
+        found += 1;
+    }
+    assert!(found >= 2);
+}
+
+#[test]
+fn the_pipelines_shown_in_the_readme_are_read_without_a_problem() {
+    let readme = read("README.md");
+    let shown: Vec<&str> = readme.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(!shown.is_empty());
+    for text in shown {
+        check("README.md", text);
+    }
+}
+
+#[test]
+fn the_reference_is_that_of_the_program() {
+    let known = read("docs/PIPELINE.md");
+    assert!(known == stages::reference(), "docs/PIPELINE.md is not true; run `pipeline schema --markdown > docs/PIPELINE.md`");
+}
+
+#[test]
+fn every_exit_code_of_the_readme_is_in_the_help() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_pipeline")).arg("--help").output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    for code in ["0", "1", "2", "3", "4", "5", "6", "10", "130"] {
+        assert!(help.split(|c: char| !c.is_ascii_digit()).any(|word| word == code), "exit code {code} is not in the help");
+    }
+}
+
+/// Mistakes that only show beside other stages, each with its place and what to do.
+#[test]
+fn a_pipeline_is_checked_whole_before_anything_runs() {
+    let text = r#"version: 1
+stages:
+  raw:    { fetch: { dataset: garments } }
+  merged: { merge: { data: raw, train: "*.csv" } }
+  bare:   { train: { data: merged, model: mlp, early_stopping: {}, epochs: 2 } }
+  parts:  { split: { data: merged } }
+  deep:   { train: { data: parts, model: { layers: [{ max_pool: { size: 40 } }, flatten, { dense: { units: 10 } }] } } }
+  flat:   { train: { data: parts, model: { layers: [flatten, { dense: { units: 9 } }] } } }
+  good:   { train: { data: parts, model: mlp } }
+  tuned:  { tune: { data: parts, model: mlp, search: { model.mlp.dropuot: { float: { min: 0.0, max: 0.5 } } } } }
+  wide:   { tune: { data: parts, model: mlp, search: { model.mlp.dropout: { float: { min: 0.0, max: 1.5 } } } } }
+  vote:   { ensemble: { models: [good, good], weights: [1, 2, 3], data: parts } }
+  twice:  { ensemble: { models: [good, vote], data: parts } }
+  out:    { export: { models: [good] } }
+  proof:  { verify: { export: out, data: parts, gate: { model: vote, accuracy: 0.5 } } }
+  file:   { score: { model: out/good, input: "-", output: ../x.csv } }
+"#;
+    let problems = stages::load("pipeline.yaml", text, &[], None).unwrap_err();
+    insta::assert_snapshot!(problems.to_string(), @r#"
+    pipeline.yaml:5:48: stage `bare`: early stopping watches the validation part, but `merged` has none; put a `split` stage before, or leave out `early_stopping`
+      |
+    5 |   bare:   { train: { data: merged, model: mlp, early_stopping: {}, epochs: 2 } }
+      |                                                ^^^^^^^^^^^^^^
+
+    pipeline.yaml:7:35: stage `deep`: the model does not fit images of 1×28×28: layer 0: `max_pool` has a window of 40, larger than the feature map 1×28×28
+      |
+    7 |   deep:   { train: { data: parts, model: { layers: [{ max_pool: { size: 40 } }, flatten, { dense: { units: 10 } }] } } }
+      |                                   ^^^^^
+
+    pipeline.yaml:8:35: stage `flat`: the model does not fit images of 1×28×28: layer 1: the network ends with 9 values, but there are 10 classes; end with `dense: { units: 10 }`
+      |
+    8 |   flat:   { train: { data: parts, model: { layers: [flatten, { dense: { units: 9 } }] } } }
+      |                                   ^^^^^
+
+    pipeline.yaml:10:56: stage `tuned`: there is no parameter `model.mlp.dropuot`: `model.mlp` has no `dropuot`; did you mean `dropout`?
+       |
+    10 |   tuned:  { tune: { data: parts, model: mlp, search: { model.mlp.dropuot: { float: { min: 0.0, max: 0.5 } } } } }
+       |                                                        ^^^^^^^^^^^^^^^^^
+
+    pipeline.yaml:11:56: stage `wide`: parameter `model.mlp.dropout` cannot be 1.5: 1.5 is out of range: a dropout rate is at least 0 and below 1
+       |
+    11 |   wide:   { tune: { data: parts, model: mlp, search: { model.mlp.dropout: { float: { min: 0.0, max: 1.5 } } } } }
+       |                                                        ^^^^^^^^^^^^^^^^^
+
+    pipeline.yaml:12:40: stage `vote`: `good` is named twice; name each model once
+       |
+    12 |   vote:   { ensemble: { models: [good, good], weights: [1, 2, 3], data: parts } }
+       |                                        ^^^^
+
+    pipeline.yaml:12:47: stage `vote`: there are 3 weights for 2 models; give one weight for each model, in their order
+       |
+    12 |   vote:   { ensemble: { models: [good, good], weights: [1, 2, 3], data: parts } }
+       |                                               ^^^^^^^
+
+    pipeline.yaml:13:40: stage `twice`: `vote` is itself an ensemble; name its members instead
+       |
+    13 |   twice:  { ensemble: { models: [good, vote], data: parts } }
+       |                                        ^^^^
+
+    pipeline.yaml:15:42: stage `proof`: `parts` has no test part to verify on; give `test` in its `split` or `merge` stage
+       |
+    15 |   proof:  { verify: { export: out, data: parts, gate: { model: vote, accuracy: 0.5 } } }
+       |                                          ^^^^^
+
+    pipeline.yaml:15:64: stage `proof`: `vote` is not among the models of `out`; `out` exports `good`
+       |
+    15 |   proof:  { verify: { export: out, data: parts, gate: { model: vote, accuracy: 0.5 } } }
+       |                                                                ^^^^
+
+    pipeline.yaml:16:46: stage `file`: a stage cannot read the standard input; name files, or call `pipeline score --input -`
+       |
+    16 |   file:   { score: { model: out/good, input: "-", output: ../x.csv } }
+       |                                              ^^^
+
+    pipeline.yaml:16:59: stage `file`: `../x.csv` is not below the folder of artifacts; write a relative path without `..`
+       |
+    16 |   file:   { score: { model: out/good, input: "-", output: ../x.csv } }
+       |                                                           ^^^^^^^^
+    "#);
+}

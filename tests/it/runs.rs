@@ -1,0 +1,177 @@
+//! Whole runs of the binary on the synthetic garments: what is made, what is cached, what an interruption costs, and which
+//! exit codes come back.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::workshop::Workshop;
+
+/// A pipeline of a few seconds with two models, a vote, an export, a verification and a scored file.
+const SMALL: &str = r#"
+version: 1
+name: small
+seed: 3
+stages:
+  raw:      { fetch: { dataset: garments, dir: data, garments: { train: 360, test: 120 } } }
+  merged:   { merge: { data: raw, train: "Fashion Train Data {1..6}.csv", test: "Fashion Test Data.csv" } }
+  parts:    { split: { data: merged, validation: 0.25 } }
+  varied:   { augment: { data: parts, flip: horizontal, shift: 1 } }
+  first:    { train: { data: varied, model: { mlp: { units: [32] } }, epochs: 3 } }
+  second:   { train: { data: varied, model: { basic: { filters: [4, 8], units: 16 } }, epochs: 2 } }
+  compared: { compare: { models: [first, second], data: parts, robustness: { perturbations: [noise], severities: [3], samples: 40 } } }
+  vote:     { ensemble: { models: [first, second], weights: validation, data: parts } }
+  exported: { export: { models: [first, second, vote] } }
+  verified: { verify: { export: exported, data: parts } }
+  scored:   { score: { model: exported/vote, after: verified, data: raw, input: "Fashion Test Data.csv" } }
+  page:     { report: { of: [compared, scored], side_by_side: [{ first: first, second: vote }] } }
+"#;
+
+fn small() -> Workshop {
+    Workshop::with(SMALL)
+}
+
+/// The output digest of every stage, from the lock file.
+fn digests(workshop: &Workshop) -> BTreeMap<String, String> {
+    let lock: serde_json::Value = serde_json::from_str(&workshop.read("artifacts/pipeline.lock")).expect("the lock file is JSON");
+    let stages = lock["stages"].as_object().expect("the lock file names stages");
+    stages.iter().map(|(name, record)| (name.clone(), record["output"].as_str().expect("an output digest").to_owned())).collect()
+}
+
+#[test]
+fn one_command_makes_everything_and_a_second_run_makes_nothing() {
+    let workshop = small();
+    workshop.pipeline(&["run", "pipeline.yaml"]).expect(0).says("synthetic");
+
+    for model in ["first", "second", "vote"] {
+        for file in ["model.onnx", "metrics.json", "confusion_matrix.csv", "classification_report.txt", "MODEL_CARD.md"] {
+            assert!(workshop.path(&format!("artifacts/{model}/{file}")).is_file(), "{model}/{file}");
+        }
+        let metrics: serde_json::Value =
+            serde_json::from_str(&workshop.read(&format!("artifacts/{model}/metrics.json"))).unwrap();
+        assert_eq!(metrics["model"], model);
+        assert_eq!(metrics["dataset"]["synthetic"], true);
+        for path in ["/parameters", "/flops_per_image", "/train/epochs", "/train/seconds", "/train/images_per_second"] {
+            assert!(metrics.pointer(path).is_some_and(serde_json::Value::is_number), "{path} of {model}");
+        }
+        for path in ["/test/accuracy", "/test/loss", "/test/macro_f1"] {
+            assert!(metrics.pointer(path).is_some_and(serde_json::Value::is_number), "{path} of {model}");
+        }
+        assert_eq!(metrics["test"]["per_class"].as_array().map(Vec::len), Some(10));
+    }
+    for file in [
+        "first/history.csv",
+        "first/weights.safetensors",
+        "labels.txt",
+        "SHA256SUMS",
+        "predictions.csv",
+        "predictions.csv.manifest.json",
+    ] {
+        assert!(workshop.path(&format!("artifacts/{file}")).is_file(), "{file}");
+    }
+    assert_eq!(workshop.read("artifacts/predictions.csv").lines().count(), 121);
+    assert!(workshop.read("artifacts/page.html").contains("ynthetic"), "the report must say that the data is synthetic");
+    assert!(workshop.read("artifacts/first/MODEL_CARD.md").contains("Synthetic"));
+
+    let before = digests(&workshop);
+    let start = Instant::now();
+    workshop.pipeline(&["run", "pipeline.yaml"]).expect(0).says("nothing to do");
+    assert!(start.elapsed() < Duration::from_secs(20), "looking must be much cheaper than running");
+    assert_eq!(digests(&workshop), before);
+    workshop.pipeline(&["plan", "pipeline.yaml", "--exit-code"]).expect(0);
+
+    // One parameter of one model: it and what depends on it, nothing else, and the plan says so beforehand.
+    let changed = ["-S", "second.epochs=1"];
+    let plan = workshop.pipeline(&[&["plan", "pipeline.yaml", "--exit-code"], &changed[..]].concat()).expect(10);
+    assert!(plan.stdout.contains("epochs"), "{}", plan.stdout);
+    workshop.pipeline(&[&["run", "pipeline.yaml"], &changed[..]].concat()).expect(0);
+    let after = digests(&workshop);
+    let differ: Vec<&str> =
+        before.iter().filter(|(name, digest)| after[*name] != **digest).map(|(name, _)| name.as_str()).collect();
+    assert_eq!(differ, ["compared", "exported", "page", "scored", "second", "verified", "vote"]);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_however_many_jobs_and_wherever() {
+    let (one, two) = (small(), small());
+    one.pipeline(&["run", "pipeline.yaml", "-j", "1", "--until", "verified"]).expect(0);
+    two.pipeline(&["run", "pipeline.yaml", "-j", "2", "--until", "verified"]).expect(0);
+    assert_eq!(digests(&one), digests(&two));
+    assert_eq!(
+        std::fs::read(one.path("artifacts/vote/model.onnx")).unwrap(),
+        std::fs::read(two.path("artifacts/vote/model.onnx")).unwrap()
+    );
+    let other = small();
+    other.pipeline(&["run", "pipeline.yaml", "--until", "first", "-S", "seed=4"]).expect(0);
+    assert_ne!(digests(&other)["first"], digests(&one)["first"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_training_goes_on_and_ends_in_the_same_bytes() {
+    let longer = ["-S", "second.epochs=300", "--until", "second"];
+    let whole = small();
+    whole.pipeline(&[&["run", "pipeline.yaml"], &longer[..]].concat()).expect(0);
+
+    let broken = small();
+    for epoch in [20, 110, 200] {
+        let code = interrupt_at(&broken, &longer, &format!("epoch {epoch}/300"));
+        assert_eq!(code, Some(130), "interrupted at epoch {epoch}");
+    }
+    broken.pipeline(&[&["run", "pipeline.yaml"], &longer[..]].concat()).expect(0);
+    assert_eq!(digests(&broken), digests(&whole));
+}
+
+/// Runs the pipeline until it says `line`, then asks it to stop as Ctrl-C does; its exit code.
+#[cfg(unix)]
+fn interrupt_at(workshop: &Workshop, arguments: &[&str], line: &str) -> Option<i32> {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
+    let mut command = workshop.command(&[&["run", "pipeline.yaml", "--progress", "plain"], arguments].concat());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|said| said.contains(line)), "the run ended without saying `{line}`");
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    lines.for_each(drop); // an unread pipe would hold the program up
+    child.wait().unwrap().code()
+}
+
+#[test]
+fn exit_codes_are_those_published() {
+    let workshop = small();
+    workshop.pipeline(&["run", "--no-such-flag"]).expect(2);
+    workshop.pipeline(&["run", "missing.yaml"]).expect(2);
+    workshop.write("broken.yaml", "version: 1\nstages:\n  a: { fetch: { dataset: fashion-mnst } }\n");
+    workshop.pipeline(&["run", "broken.yaml"]).expect(3).says("broken.yaml:3:");
+    workshop.pipeline(&["plan", "pipeline.yaml", "--exit-code"]).expect(10);
+
+    workshop
+        .write("no-data.yaml", "version: 1\nstages:\n  a: { fetch: { dataset: fashion-mnist, dir: nowhere, offline: true } }\n");
+    workshop.pipeline(&["run", "no-data.yaml"]).expect(1).says("nowhere");
+
+    // A gate that cannot be met.
+    let gate = ["run", "pipeline.yaml", "--until", "verified", "-S", "verified.gate={accuracy: 1.0, model: first}"];
+    workshop.pipeline(&gate).expect(4).says("accuracy").says("must be ≥ 1");
+
+    // A damaged object is named, set aside and computed again.
+    let objects = workshop.path("artifacts/.cache/objects");
+    let victim = std::fs::read_dir(&objects)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find_map(|object| walk(&object).into_iter().find(|path| path.ends_with("train.safetensors")))
+        .expect("a cached data set");
+    let mut bytes = std::fs::read(&victim).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::remove_file(&victim).unwrap();
+    std::fs::write(&victim, bytes).unwrap();
+    workshop.pipeline(&["run", "pipeline.yaml", "--until", "first"]).expect(0).says("quarantine");
+}
+
+fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(walk(&path)) } else { found.push(path) }
+    }
+    found
+}
