@@ -5,7 +5,7 @@
 //! and on autodiff tensors; [`is_available`] tells whether a device has them. On any other device they panic, and the
 //! network must use Burn's own operations.
 //!
-//! How a kernel gets here: it is an [`operation::Operation`] (forward on Flex tensors, what to save, backward); `extension` routes
+//! How a kernel gets here: it is an `Operation` (forward on Flex tensors, what to save, backward); `extension` routes
 //! it through Burn's dispatch and records it for autodiff; a function below gives it a [`Tensor`] face. Results and saved
 //! values live in buffers that `memory` uses again.
 
