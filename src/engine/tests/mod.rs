@@ -68,6 +68,7 @@ struct Toy {
     inputs: Vec<StageId>,
     reads: Vec<PathBuf>,
     outside: Option<PathBuf>,
+    superseded: Option<&'static str>,
     seeded: bool,
     publishes: Vec<(&'static str, String)>,
     act: Act,
@@ -100,6 +101,10 @@ impl Stage for Toy {
 
     fn measurements(&self) -> Vec<PathBuf> {
         vec!["seconds".into()]
+    }
+
+    fn superseded(&self, _out: &Path) -> Option<String> {
+        self.superseded.map(str::to_owned)
     }
 
     fn run(&self, context: &Context<'_>) -> Result<(), StageError> {
@@ -229,6 +234,7 @@ impl Bench {
                 inputs: inputs.split_whitespace().map(id).collect(),
                 reads: Vec::new(),
                 outside: None,
+                superseded: None,
                 seeded: false,
                 publishes: Vec::new(),
                 act: Act::Join,

@@ -86,6 +86,16 @@ fn files_outside_the_cache_are_vouched_for() {
 }
 
 #[test]
+fn what_stood_in_for_something_is_made_again_when_that_can_be_had() {
+    let mut bench = Bench::new("raw:, a: raw");
+    bench.runs("raw a");
+    bench.runs("");
+    bench.toy("raw").superseded = Some("the real thing is at hand");
+    assert_eq!(bench.why("raw"), "the real thing is at hand");
+    assert_eq!(bench.ran(), "raw");
+}
+
+#[test]
 fn a_stage_that_vouches_for_what_is_not_so_fails() {
     struct Liar(Toy);
     impl Stage for Liar {
