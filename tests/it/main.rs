@@ -1,6 +1,7 @@
 //! The integration tests: one binary, a module for each topic.
 
 mod burn_onnx;
+mod fashion_mnist;
 mod pipelines;
 mod runs;
 mod tidy;
