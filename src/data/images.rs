@@ -125,7 +125,7 @@ impl LabelledImages {
 pub struct DataInfo {
     /// Its name: `fashion-mnist`, or `garments` for the synthetic one.
     pub name: String,
-    /// Whether the images were drawn by the program because real ones could not be had. Said wherever results appear.
+    /// Whether the images were drawn by the program. Said wherever results appear.
     pub synthetic: bool,
     /// The shape of every image.
     pub shape: ImageShape,

@@ -17,7 +17,7 @@ pub struct Metadata {
     pub dataset: String,
     /// The content of that data.
     pub dataset_digest: Digest,
-    /// Whether that data was drawn by the program because real data could not be had.
+    /// Whether that data was drawn by the program.
     pub synthetic: bool,
     /// The key of the stage run that trained the model.
     pub stage_key: Digest,

@@ -66,7 +66,7 @@ pub struct Interval {
 pub struct DataReport {
     /// Its name.
     pub name: String,
-    /// Whether the images were drawn by the program because real ones could not be had. Raises the banner.
+    /// Whether the images were drawn by the program. Raises the banner.
     pub synthetic: bool,
     /// The shape of every image.
     pub shape: ImageShape,
