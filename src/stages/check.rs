@@ -101,7 +101,6 @@ impl Checker<'_> {
                 }
             }
             StageKind::Score(options) => {
-                self.exported(id, &["model"], options.model.export.stage(), &options.model.model);
                 if options.input.iter().any(|pattern| pattern.to_string() == "-") {
                     let help = "name files, or call `pipeline score --input -`";
                     self.problem(id, &["input"], "a stage cannot read the standard input", help);

@@ -131,10 +131,7 @@ impl Model {
 
     /// The class probabilities that it gave for `part` when it was made, if that part is `images`; else computes them.
     pub(super) fn predictions(&self, part: Part, images: &LabelledImages, progress: &dyn Progress) -> Result<Probabilities> {
-        let path = self.dir.join(part.file());
-        if fs::stamp(&path).is_some()
-            && let Ok(stored) = predictions::load(&path, predictions::part_digest(images))
-        {
+        if let Some(stored) = predictions::load(&self.dir.join(part.file()), predictions::part_digest(images))? {
             return Ok(stored);
         }
         self.predict(images, progress)

@@ -27,21 +27,26 @@ pub(super) fn save(path: &Path, probabilities: &Probabilities, part: Digest) -> 
     fs::write(path, safetensors::serialize([("probabilities", view)], Some(about))?)
 }
 
-/// Reads the probabilities for `part` back.
+/// Reads the probabilities for `part` back; `None` if the file is not there or is for other images.
 ///
 /// # Errors
-/// When the file is damaged or holds predictions for another part.
-pub(super) fn load(path: &Path, part: Digest) -> Result<Probabilities> {
+/// When the file is damaged.
+pub(super) fn load(path: &Path, part: Digest) -> Result<Option<Probabilities>> {
+    if fs::stamp(path).is_none() {
+        return Ok(None);
+    }
     let bytes = fs::read(path)?;
     let context = || format!("`{}` does not hold predictions", path.display());
     let (_, header) = SafeTensors::read_metadata(&bytes).with_context(context)?;
     let stored = header.metadata().as_ref().and_then(|about| about.get("part")).ok_or_else(|| anyhow!(context()))?;
-    ensure!(*stored == part.to_string(), "`{}` holds predictions for other images than the ones asked for", path.display());
+    if *stored != part.to_string() {
+        return Ok(None);
+    }
     let file = SafeTensors::deserialize(&bytes).with_context(context)?;
     let view = file.tensor("probabilities").with_context(context)?;
     ensure!(view.dtype() == Dtype::F32 && view.shape().len() == 2, context());
     let values = view.data().as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
-    Array2::from_shape_vec((view.shape()[0], view.shape()[1]), values).with_context(context)
+    Array2::from_shape_vec((view.shape()[0], view.shape()[1]), values).map(Some).with_context(context)
 }
 
 #[cfg(test)]
@@ -60,10 +65,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("test.safetensors");
         save(&path, &probabilities, part_digest(&part)).unwrap();
-        assert_eq!(load(&path, part_digest(&part)).unwrap(), probabilities);
+        assert_eq!(load(&path, part_digest(&part)).unwrap(), Some(probabilities));
         for wrong in [other, relabelled] {
-            let error = load(&path, part_digest(&wrong)).unwrap_err().to_string();
-            assert!(error.contains("other images"), "{error}");
+            assert_eq!(load(&path, part_digest(&wrong)).unwrap(), None);
         }
+        assert_eq!(load(&dir.path().join("validation.safetensors"), part_digest(&part)).unwrap(), None);
+        fs::write(&path, b"junk").unwrap();
+        let error = format!("{:#}", load(&path, part_digest(&part)).unwrap_err());
+        assert!(error.contains("does not hold predictions"), "{error}");
     }
 }

@@ -21,8 +21,9 @@ impl ScoreStage {
         self.0.input.resolve(list.as_ref().map_or(Path::new(""), |list| &list.dir))
     }
 
+    /// The name of the file in the output folder.
     fn output(&self) -> PathBuf {
-        self.0.output.file_name().map_or_else(|| PathBuf::from("predictions.csv"), PathBuf::from)
+        PathBuf::from(self.0.output.file_name().expect("the plan's check lets only paths with a file name pass"))
     }
 }
 
