@@ -194,10 +194,11 @@ impl VerifyStage {
             .iter()
             .filter_map(|member| Some(before.iter().find(|(other, _)| *other == member.name)?.1.view()))
             .collect();
-        let against_members = match model.is_ensemble() && members.len() == model.members.len() {
-            true => Some(compare(&vote(&members, &model.vote_weights()?).map_err(anyhow::Error::from)?, &probabilities)?),
+        let voted = match model.is_ensemble() && members.len() == model.members.len() {
+            true => Some(vote(&members, &model.vote_weights()?).map_err(anyhow::Error::from)?),
             false => None,
         };
+        let against_members = voted.as_ref().map(|voted| compare(voted, &probabilities)).transpose()?;
         let free = loaded.optimise(Batch::Free)?;
         let batches = self
             .options
@@ -215,22 +216,29 @@ impl VerifyStage {
             accuracy: figures.accuracy,
             problems: Vec::new(),
         };
-        verified.problems = self.problems(&verified, &burn, &probabilities);
+        verified.problems = self.problems(&verified, &burn, voted.as_ref(), &probabilities);
         Ok((verified, probabilities, figures))
     }
 
-    fn problems(&self, verified: &Verified, burn: &Probabilities, onnx: &Probabilities) -> Vec<String> {
+    fn problems(
+        &self,
+        verified: &Verified,
+        burn: &Probabilities,
+        voted: Option<&Probabilities>,
+        onnx: &Probabilities,
+    ) -> Vec<String> {
         let mut problems = Vec::new();
         let tolerance = self.options.tolerance.get();
-        let pairs =
-            [("the trained model", Some(&verified.against_burn)), ("the vote of its members", verified.against_members.as_ref())];
-        for (other, agreement) in pairs.into_iter().filter_map(|(other, agreement)| Some((other, agreement?))) {
+        let trained = ("the trained model", burn, &verified.against_burn);
+        let members = voted.zip(verified.against_members.as_ref());
+        let members = members.map(|(voted, agreement)| ("the vote of its members", voted, agreement));
+        for (other, expected, agreement) in [trained].into_iter().chain(members) {
             if f64::from(agreement.largest_difference) > tolerance {
                 let row = agreement.worst_row;
                 problems.push(format!(
                     "differs from {other} by {:.2e} (tolerance {tolerance:.0e}), most in row {row}: {} against {}",
                     agreement.largest_difference,
-                    row_text(burn, row),
+                    row_text(expected, row),
                     row_text(onnx, row)
                 ));
             }
@@ -240,7 +248,7 @@ impl VerifyStage {
                     "gives the label of {other} for {:.4} of the images (needed {}), first another in row {row}: {} against {}",
                     agreement.label_agreement(),
                     self.options.agreement,
-                    row_text(burn, row),
+                    row_text(expected, row),
                     row_text(onnx, row)
                 ));
             }
