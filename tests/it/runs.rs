@@ -137,6 +137,19 @@ fn interrupt_at(workshop: &Workshop, arguments: &[&str], line: &str) -> Option<i
 }
 
 #[test]
+fn a_model_can_start_from_the_weights_of_another() {
+    let workshop = small();
+    let more = "  again:    { train: { data: varied, model: { mlp: { units: [32] } }, start_from: first, epochs: 1 } }\n";
+    workshop.write("pipeline.yaml", format!("{SMALL}{more}"));
+    workshop.pipeline(&["run", "--until", "again"]).expect(0).says("4 of 4 parameters begin with given weights");
+    let loss = |model: &str| -> f64 {
+        let history = workshop.read(&format!("artifacts/{model}/history.csv"));
+        history.lines().nth(1).and_then(|epoch| epoch.split(',').nth(1)).unwrap().parse().unwrap()
+    };
+    assert!(loss("again") < loss("first"), "the first epoch must profit from what was learned before");
+}
+
+#[test]
 fn exit_codes_are_those_published() {
     let workshop = small();
     workshop.pipeline(&["run", "--no-such-flag"]).expect(2);
