@@ -2,7 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::simd::{Level, Simd, Task};
+use super::number::Number;
+use super::simd::{Simd, Task};
 
 /// Numbers that one task works on.
 const CHUNK: usize = 1 << 15;
@@ -11,7 +12,7 @@ const CHUNK: usize = 1 << 15;
 ///
 /// # Panics
 /// When the slices differ in length.
-pub fn relu(x: &[f32], y: &mut [f32]) {
+pub fn relu<N: Number>(x: &[N], y: &mut [N]) {
     map(x, y, Relu);
 }
 
@@ -19,7 +20,7 @@ pub fn relu(x: &[f32], y: &mut [f32]) {
 ///
 /// # Panics
 /// When the slices differ in length.
-pub fn relu_backward(output: &[f32], gradient: &[f32], to: &mut [f32]) {
+pub fn relu_backward<N: Number>(output: &[N], gradient: &[N], to: &mut [N]) {
     zip(output, gradient, to, ReluBackward);
 }
 
@@ -28,7 +29,7 @@ pub fn relu_backward(output: &[f32], gradient: &[f32], to: &mut [f32]) {
 ///
 /// # Panics
 /// When the slices differ in length.
-pub fn gelu(x: &[f32], y: &mut [f32]) {
+pub fn gelu<N: Number>(x: &[N], y: &mut [N]) {
     map(x, y, Gelu);
 }
 
@@ -36,7 +37,7 @@ pub fn gelu(x: &[f32], y: &mut [f32]) {
 ///
 /// # Panics
 /// When the slices differ in length.
-pub fn gelu_backward(input: &[f32], gradient: &[f32], to: &mut [f32]) {
+pub fn gelu_backward<N: Number>(input: &[N], gradient: &[N], to: &mut [N]) {
     zip(input, gradient, to, GeluBackward);
 }
 
@@ -142,51 +143,51 @@ fn exp(x: f32) -> f32 {
     if x > -87.0 { sum * power } else { 0.0 }
 }
 
-fn map(x: &[f32], y: &mut [f32], function: impl Map) {
+fn map<N: Number>(x: &[N], y: &mut [N], function: impl Map) {
     assert_eq!(x.len(), y.len(), "input and output have one length");
-    let level = Level::best();
-    y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(y, x)| level.run(MapTask { x, y, function }));
+    let level = N::best();
+    y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(y, x)| N::run(level, MapTask { x, y, function }));
 }
 
-fn zip(a: &[f32], b: &[f32], y: &mut [f32], function: impl Zip) {
+fn zip<N: Number>(a: &[N], b: &[N], y: &mut [N], function: impl Zip) {
     assert!(a.len() == y.len() && b.len() == y.len(), "inputs and output have one length");
-    let level = Level::best();
+    let level = N::best();
     y.par_chunks_mut(CHUNK)
         .zip(a.par_chunks(CHUNK).zip(b.par_chunks(CHUNK)))
-        .for_each(|(y, (a, b))| level.run(ZipTask { a, b, y, function }));
+        .for_each(|(y, (a, b))| N::run(level, ZipTask { a, b, y, function }));
 }
 
-struct MapTask<'a, F> {
-    x: &'a [f32],
-    y: &'a mut [f32],
+struct MapTask<'a, N, F> {
+    x: &'a [N],
+    y: &'a mut [N],
     function: F,
 }
 
-impl<F: Map> Task for MapTask<'_, F> {
+impl<N: Number, F: Map> Task for MapTask<'_, N, F> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
         for (y, x) in self.y.iter_mut().zip(self.x) {
-            *y = self.function.value(*x);
+            *y = N::narrow(self.function.value(x.wide()));
         }
     }
 }
 
-struct ZipTask<'a, F> {
-    a: &'a [f32],
-    b: &'a [f32],
-    y: &'a mut [f32],
+struct ZipTask<'a, N, F> {
+    a: &'a [N],
+    b: &'a [N],
+    y: &'a mut [N],
     function: F,
 }
 
-impl<F: Zip> Task for ZipTask<'_, F> {
+impl<N: Number, F: Zip> Task for ZipTask<'_, N, F> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
         for ((y, a), b) in self.y.iter_mut().zip(self.a).zip(self.b) {
-            *y = self.function.value(*a, *b);
+            *y = N::narrow(self.function.value(a.wide(), b.wide()));
         }
     }
 }

@@ -2,6 +2,7 @@
 //! next task. Fresh memory costs a page fault for every four kilobytes; what a training step needs, the next needs again.
 
 use std::cell::RefCell;
+use std::marker::PhantomData;
 use std::sync::{Mutex, PoisonError};
 
 const LINE: usize = 16;
@@ -10,85 +11,95 @@ const LINE: usize = 16;
 #[repr(C, align(64))]
 struct Line([f32; LINE]);
 
-/// Numbers that start at a cache line, so that no vector load straddles two lines.
+/// What a buffer may hold: any bits are a value.
+///
+/// # Safety
+/// Every pattern of bits must be a value, and no value may need a drop or more alignment than a cache line.
+pub unsafe trait Plain: Copy + 'static {}
+
+// SAFETY: any 32 bits are an `f32`.
+unsafe impl Plain for f32 {}
+// SAFETY: any 32 bits are a `u32`.
+unsafe impl Plain for u32 {}
+// SAFETY: any 16 bits are a `bf16`.
+unsafe impl Plain for half::bf16 {}
+
+/// Memory that starts at a cache line, so that no vector load straddles two lines.
 #[derive(Clone, Default)]
 pub(crate) struct Buffer(Vec<Line>);
 
 impl Buffer {
-    /// Makes it hold at least `length` numbers; new ones are zero, others keep their value.
-    fn grow(&mut self, length: usize) {
-        let lines = length.div_ceil(LINE);
+    /// `length` values, made room for. What they are is left over from earlier work.
+    pub(crate) fn of<T: Plain>(&mut self, length: usize) -> &mut [T] {
+        let lines = (length * size_of::<T>()).div_ceil(size_of::<Line>());
         if self.0.len() < lines {
             self.0.resize(lines, Line([0.0; LINE]));
         }
+        // SAFETY: there are as many bytes as was just made sure; they are initialised, aligned to a cache line, borrowed
+        // exclusively, and any bits are a `T`.
+        unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), length) }
     }
 
-    /// The numbers.
-    pub(crate) fn as_slice(&self) -> &[f32] {
-        // SAFETY: a `Line` is `LINE` numbers without padding, so `n` lines are `n * LINE` initialised numbers.
-        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), self.0.len() * LINE) }
-    }
-
-    /// The numbers.
-    pub(crate) fn as_mut_slice(&mut self) -> &mut [f32] {
-        // SAFETY: as in `as_slice`; the borrow is exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), self.0.len() * LINE) }
+    fn bytes(&self) -> usize {
+        self.0.len() * size_of::<Line>()
     }
 }
 
 /// A buffer that goes back to the store when it is dropped.
-pub(crate) struct Lease(Buffer);
+pub(crate) struct Lease<T: Plain> {
+    buffer: Buffer,
+    length: usize,
+    of: PhantomData<T>,
+}
 
 /// Buffers in the store at most; the smallest is given up first.
 const STORED: usize = 12;
 
 static STORE: Mutex<Vec<Buffer>> = Mutex::new(Vec::new());
 
-impl Lease {
-    /// A buffer of at least `length` numbers. What it holds is left over from earlier work.
+impl<T: Plain> Lease<T> {
+    /// A buffer of `length` values. What they are is left over from earlier work.
     pub(crate) fn new(length: usize) -> Self {
+        let bytes = length * size_of::<T>();
         let mut store = STORE.lock().unwrap_or_else(PoisonError::into_inner);
-        let fitting = store.iter().enumerate().filter(|(_, buffer)| buffer.0.len() * LINE >= length);
-        let smallest = fitting.min_by_key(|(_, buffer)| buffer.0.len()).map(|(index, _)| index);
+        let fitting = store.iter().enumerate().filter(|(_, buffer)| buffer.bytes() >= bytes);
+        let smallest = fitting.min_by_key(|(_, buffer)| buffer.bytes()).map(|(index, _)| index);
         let mut buffer = smallest.map(|index| store.swap_remove(index)).unwrap_or_default();
         drop(store);
-        buffer.grow(length);
-        Self(buffer)
+        buffer.of::<T>(length);
+        Self { buffer, length, of: PhantomData }
     }
 
-    /// The numbers.
-    pub(crate) fn as_slice(&self) -> &[f32] {
-        self.0.as_slice()
+    /// The values.
+    pub(crate) fn as_slice(&self) -> &[T] {
+        // SAFETY: the buffer was made to hold `length` values, any bits are a `T`, and it is aligned to a cache line.
+        unsafe { std::slice::from_raw_parts(self.buffer.0.as_ptr().cast(), self.length) }
     }
 
-    /// The numbers.
-    pub(crate) fn as_mut_slice(&mut self) -> &mut [f32] {
-        self.0.as_mut_slice()
+    /// The values.
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [T] {
+        self.buffer.of(self.length)
     }
 }
 
-impl Drop for Lease {
+impl<T: Plain> Drop for Lease<T> {
     fn drop(&mut self) {
         let mut store = STORE.lock().unwrap_or_else(PoisonError::into_inner);
-        store.push(std::mem::take(&mut self.0));
+        store.push(std::mem::take(&mut self.buffer));
         if store.len() > STORED {
-            let smallest = store.iter().enumerate().min_by_key(|(_, buffer)| buffer.0.len()).map(|(index, _)| index);
+            let smallest = store.iter().enumerate().min_by_key(|(_, buffer)| buffer.bytes()).map(|(index, _)| index);
             smallest.map(|index| store.swap_remove(index));
         }
     }
 }
 
-/// Lends two scratch buffers of at least the given lengths. What they hold is left over from earlier tasks of the thread.
-/// A task that borrows them must not start parallel work: the thread might pick up another task that borrows them too.
-pub(crate) fn with_scratch<R>(first: usize, second: usize, work: impl FnOnce(&mut [f32], &mut [f32]) -> R) -> R {
+/// Lends the thread's scratch buffers. What they hold is left over from earlier tasks of the thread. A task that borrows them must
+/// not start parallel work: the thread might pick up another task that borrows them too.
+pub(crate) fn with_scratch<R>(work: impl FnOnce(&mut [Buffer; 4]) -> R) -> R {
     thread_local! {
-        static SCRATCH: RefCell<(Buffer, Buffer)> = RefCell::default();
+        static SCRATCH: RefCell<[Buffer; 4]> = RefCell::default();
     }
-    SCRATCH.with_borrow_mut(|(a, b)| {
-        a.grow(first);
-        b.grow(second);
-        work(a.as_mut_slice(), b.as_mut_slice())
-    })
+    SCRATCH.with_borrow_mut(work)
 }
 
 #[cfg(test)]
@@ -96,21 +107,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn buffers_start_at_a_cache_line_and_new_numbers_are_zeros() {
+    fn buffers_start_at_a_cache_line_and_keep_what_they_hold_as_they_grow() {
         let mut buffer = Buffer::default();
-        buffer.grow(17);
-        assert_eq!(buffer.as_slice(), [0.0; 32]);
-        assert_eq!(buffer.as_slice().as_ptr() as usize % 64, 0);
-        buffer.as_mut_slice()[31] = 1.0;
-        buffer.grow(33);
-        assert_eq!((buffer.as_slice()[31], buffer.as_slice().len()), (1.0, 48));
+        assert_eq!(buffer.of::<f32>(17), [0.0; 17]);
+        assert_eq!(buffer.of::<u32>(1).as_ptr() as usize % 64, 0);
+        buffer.of::<f32>(17)[16] = 1.0;
+        assert_eq!((buffer.of::<f32>(33)[16], buffer.of::<half::bf16>(5).len()), (1.0, 5));
     }
 
     #[test]
     fn two_leases_never_share_a_buffer() {
-        let (mut a, mut b) = (Lease::new(100), Lease::new(100));
+        let (mut a, mut b) = (Lease::<f32>::new(100), Lease::<f32>::new(100));
         a.as_mut_slice().fill(1.0);
         b.as_mut_slice().fill(2.0);
-        assert!(a.as_slice().len() >= 100 && a.as_slice().iter().all(|number| *number == 1.0));
+        assert_eq!(a.as_slice(), [1.0; 100]);
     }
 }

@@ -1,5 +1,6 @@
 //! Sums over the rows of a matrix, column by column.
 
+use super::number::{Number, read};
 use super::simd::Simd;
 
 /// Rows whose sums are kept apart, so that additions need not wait for each other.
@@ -15,14 +16,6 @@ pub(crate) trait Terms<S: Simd, const N: usize> {
 
     /// Adds the terms of the numbers at `at`, `count` of them.
     fn add(&self, simd: S, column: Self::Column, at: usize, count: usize, sums: &mut [S::Vector; N]);
-}
-
-/// The first `count` numbers of a slice as a vector, the rest zero.
-#[inline(always)]
-pub(crate) fn vector<S: Simd>(simd: S, from: &[f32], at: usize, count: usize) -> S::Vector {
-    let from = &from[at..at + count];
-    // SAFETY: the slice holds `count` numbers.
-    unsafe { if count == S::LANES { simd.load(from.as_ptr()) } else { simd.load_first(from.as_ptr(), count) } }
 }
 
 /// Sums `terms` over `rows`, in a fixed order; sum `n` of a channel goes to `to[n][channel]`.
@@ -74,9 +67,9 @@ fn sum_strip<S: Simd, const N: usize>(
 }
 
 /// The numbers themselves.
-pub(crate) struct Plain<'a>(pub &'a [f32]);
+pub(crate) struct Plain<'a, N>(pub &'a [N]);
 
-impl<S: Simd> Terms<S, 1> for Plain<'_> {
+impl<S: Simd, N: Number> Terms<S, 1> for Plain<'_, N> {
     type Column = ();
 
     #[inline(always)]
@@ -84,27 +77,27 @@ impl<S: Simd> Terms<S, 1> for Plain<'_> {
 
     #[inline(always)]
     fn add(&self, simd: S, (): (), at: usize, count: usize, [sum]: &mut [S::Vector; 1]) {
-        *sum = simd.add(*sum, vector(simd, self.0, at, count));
+        *sum = simd.add(*sum, read(simd, self.0, at, count));
     }
 }
 
 /// Deviations from `about`, and their squares.
-pub(crate) struct Deviations<'a> {
-    pub x: &'a [f32],
+pub(crate) struct Deviations<'a, N> {
+    pub x: &'a [N],
     pub about: &'a [f32],
 }
 
-impl<S: Simd> Terms<S, 2> for Deviations<'_> {
+impl<S: Simd, N: Number> Terms<S, 2> for Deviations<'_, N> {
     type Column = S::Vector;
 
     #[inline(always)]
     fn column(&self, simd: S, channel: usize, count: usize) -> S::Vector {
-        vector(simd, self.about, channel, count)
+        read(simd, self.about, channel, count)
     }
 
     #[inline(always)]
     fn add(&self, simd: S, about: S::Vector, at: usize, count: usize, [sum, squares]: &mut [S::Vector; 2]) {
-        let apart = simd.subtract(vector(simd, self.x, at, count), about);
+        let apart = simd.subtract(read(simd, self.x, at, count), about);
         *sum = simd.add(*sum, apart);
         *squares = simd.multiply_add(apart, apart, *squares);
     }

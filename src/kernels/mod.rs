@@ -9,19 +9,23 @@
 //! caller and panics.
 
 mod activation;
+mod adam;
 mod buffer;
 mod columns;
 mod conv;
 mod dense;
 mod norm;
+mod number;
 mod peak;
 mod pool;
 mod simd;
 
 pub use activation::{gelu, gelu_backward, relu, relu_backward};
+pub use adam::AdamStep;
 pub use conv::{ConvShape, Convolution, Gradients, OutputGradient, ShapeError};
 pub use dense::DenseShape;
-pub use norm::{Affine, Moments, NormGradient};
+pub use norm::{Affine, Moments, NormGradient, scale_shift};
+pub use number::{Number, add, narrow, widen};
 pub use peak::peak;
 pub use pool::{
     PoolShape, Pooled, avg_pool, avg_pool_backward, global_avg_pool, global_avg_pool_backward, global_max_pool,

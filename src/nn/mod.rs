@@ -15,7 +15,7 @@ pub use architecture::{
     Architecture, BatchNorm, Conv, Dense, Dropout, FeatureShape, Layer, LayerError, Normalisation, Padding, Parameter,
     ParameterKind, Plain, Pool, Residual,
 };
-pub use network::{Network, decaying_parameters, image_tensor};
+pub use network::{Network, decaying_parameters, image_tensor, push_image};
 pub use predict::{PredictError, predict};
 pub use presets::{AdvancedOptions, BasicOptions, Head, MlpOptions, ModelOptions, OptimumOptions};
 pub use weights::{WeightTensor, Weights};

@@ -15,13 +15,15 @@ use crate::seed::Seed;
 #[derive(Module, Debug)]
 pub struct Network {
     layers: Vec<LayerModule>,
-    scale: Tensor<4>, // [1, C, 1, 1]
-    shift: Tensor<4>, // [1, C, 1, 1]
+    scale: Tensor<1>, // [C]
+    shift: Tensor<1>, // [C]
     #[module(skip)]
     input: ImageShape,
     classes: usize,
     /// Whether our own kernels compute; else Burn's operations do.
     kernels: bool,
+    /// Whether training passes compute maps in `bf16`.
+    half: bool,
 }
 
 impl Network {
@@ -38,9 +40,9 @@ impl Network {
         let normalisation = &architecture.normalisation;
         let pairs = normalisation.mean.iter().zip(&normalisation.deviation);
         let (scale, shift): (Vec<f32>, Vec<f32>) =
-            pairs.map(|(mean, deviation)| (1.0 / (255.0 * deviation), mean / deviation)).unzip();
+            pairs.map(|(mean, deviation)| (1.0 / (255.0 * deviation), -mean / deviation)).unzip();
         let channels = architecture.input.channels;
-        let constant = |values| Tensor::from_data(TensorData::new(values, [1, channels, 1, 1]), &Device::flex());
+        let constant = |values| Tensor::from_data(TensorData::new(values, [channels]), &Device::flex());
         Ok(Self {
             layers,
             scale: constant(scale),
@@ -48,12 +50,19 @@ impl Network {
             input: architecture.input,
             classes: architecture.classes,
             kernels: accelerated::is_available(&Device::flex()),
+            half: false,
         })
     }
 
     /// The same network, computed by Burn's own operations: what the kernels are checked against.
     pub fn by_burn(self) -> Self {
         Self { kernels: false, ..self }
+    }
+
+    /// The same network, whose training passes compute maps of features and their gradients in `bf16`, where kernels and machine
+    /// do that well ([`accelerated::has_half`]). Weights, their gradients, statistics and inference stay float32.
+    pub fn in_half(self) -> Self {
+        Self { half: self.kernels && accelerated::has_half(), ..self }
     }
 
     /// The weights as they are now.
@@ -90,14 +99,14 @@ impl Network {
     }
 
     /// Logits of images, as in use: running statistics, no dropout.
-    /// `[N, C, H, W]`, pixels 0–255 → `[N, classes]`.
+    /// `[N, H, W, C]`, pixels 0–255 → `[N, classes]`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         self.run(images, &mut Mode::Inference)
     }
 
     /// Logits of a batch, as in training: statistics of the batch, dropout drawn from `seed`. The running statistics take
     /// in those of the batch (its biased variance).
-    /// `[N, C, H, W]`, pixels 0–255 → `[N, classes]`.
+    /// `[N, H, W, C]`, pixels 0–255 → `[N, classes]`.
     pub fn forward_training(&mut self, images: Tensor<4>, seed: Seed) -> Tensor<2> {
         let mut statistics = Vec::new();
         let logits = self.run(images, &mut Mode::Training { seed, statistics: &mut statistics });
@@ -107,11 +116,16 @@ impl Network {
     }
 
     fn run(&self, images: Tensor<4>, mode: &mut Mode<'_>) -> Tensor<2> {
-        let x = images * self.scale.clone() - self.shift.clone(); // [N, C, H, W]
+        let (scale, shift) = (self.scale.clone(), self.shift.clone());
         if self.kernels {
-            let x = x.permute([0, 2, 3, 1]); // [N, H, W, C]
+            // Without convolutions there is nothing to gain.
+            let convolves = self.layers.iter().any(|layer| matches!(layer, LayerModule::Conv(_) | LayerModule::Residual(_)));
+            let half = self.half && convolves && matches!(mode, Mode::Training { .. });
+            let x = accelerated::scale_shift(images, scale, shift, half); // [N, H, W, C]
             return fused::forward(&self.layers, Features::Map(x), mode).into_vector();
         }
+        let x = images * scale.unsqueeze() + shift.unsqueeze();
+        let x = x.permute([0, 3, 1, 2]); // [N, C, H, W]
         forward(&self.layers, Features::Map(x), mode).into_vector() // [N, classes]
     }
 }
@@ -127,10 +141,22 @@ pub fn decaying_parameters(architecture: &Architecture) -> Result<Vec<ParamId>, 
     Ok((0u64..).zip(parameters).filter(|(_, parameter)| decays(parameter.kind)).map(|(index, _)| ParamId::from(index)).collect())
 }
 
-/// A tensor of pixels, `[N, C, H, W]`, from their values 0–255 as floats.
+/// A tensor of pixels, `[N, H, W, C]`, from their values 0–255 as floats in that order.
 pub fn image_tensor(pixels: Vec<f32>, shape: ImageShape) -> Tensor<4> {
     let count = pixels.len() / shape.pixels();
-    Tensor::from_data(TensorData::new(pixels, [count, shape.channels, shape.height, shape.width]), &Device::flex())
+    Tensor::from_data(TensorData::new(pixels, [count, shape.height, shape.width, shape.channels]), &Device::flex())
+}
+
+/// Appends an image `[C, H, W]` to `pixels` as floats in the order `[H, W, C]`.
+pub fn push_image(image: &[u8], channels: usize, pixels: &mut Vec<f32>) {
+    if channels == 1 {
+        pixels.extend(image.iter().map(|&pixel| f32::from(pixel)));
+        return;
+    }
+    let plane = image.len() / channels;
+    for place in 0..plane {
+        pixels.extend((0..channels).map(|channel| f32::from(image[channel * plane + place])));
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use ndarray::Array2;
 use rayon::prelude::*;
 
-use super::{Architecture, Network, Weights, image_tensor};
+use super::{Architecture, Network, Weights, image_tensor, push_image};
 use crate::data::{ImageShape, LabelledImages};
 use crate::metrics::Probabilities;
 use crate::progress::{Interrupted, Progress};
@@ -61,7 +61,8 @@ impl Network {
             .par_chunks(BATCH * shape.pixels())
             .map(|pixels| {
                 progress.check()?;
-                let floats = pixels.iter().map(|&pixel| f32::from(pixel)).collect();
+                let mut floats = Vec::with_capacity(pixels.len());
+                pixels.chunks_exact(shape.pixels()).for_each(|image| push_image(image, shape.channels, &mut floats));
                 let logits = self.forward(image_tensor(floats, shape)); // [N, classes]
                 let mut values = logits.try_into_vec_as::<f32>().expect("float32 tensors in main memory can be read");
                 values.chunks_exact_mut(classes).for_each(softmax);

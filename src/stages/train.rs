@@ -30,7 +30,7 @@ impl Stage for TrainStage {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn parameters(&self) -> Value {

@@ -37,7 +37,7 @@ impl Stage for TuneStage {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn parameters(&self) -> serde_json::Value {

@@ -7,6 +7,7 @@ use rand::RngExt;
 
 use crate::data::augment::Augmenter;
 use crate::data::{Label, LabelledImages};
+use crate::nn::push_image;
 use crate::seed::Seed;
 
 /// Changes an image at random, on its way into a batch.
@@ -24,7 +25,7 @@ impl Augment for Augmenter {
 
 /// A batch, ready to be learned from.
 pub struct Batch {
-    /// Pixels 0–255, `[N, C, H, W]`.
+    /// Pixels 0–255, `[N, H, W, C]`.
     pub pixels: Vec<f32>,
     /// Labels, `[N]`.
     pub labels: Vec<Label>,
@@ -78,7 +79,7 @@ impl Source<'_> {
                 }
                 None => original,
             };
-            pixels.extend(image.iter().map(|&pixel| f32::from(pixel)));
+            push_image(image, self.images.shape().channels, &mut pixels);
         }
         Batch { pixels, labels: indices.iter().map(|&index| self.images.labels()[index]).collect() }
     }
@@ -133,6 +134,14 @@ mod tests {
         assert_eq!(batches.iter().map(|batch| batch.1.len()).collect::<Vec<_>>(), [4, 4, 2]);
         assert_eq!(source.batches(), 3);
         assert_eq!(epoch(&source, 0, 1), batches[1..]);
+    }
+
+    #[test]
+    fn the_channels_of_a_pixel_lie_side_by_side() {
+        let shape = ImageShape { channels: 3, height: 1, width: 2 };
+        let images = LabelledImages::new(shape, vec![1, 2, 3, 4, 5, 6], vec![0]).unwrap();
+        let source = Source { images: &images, augment: None, batch_size: 1, seed: Seed::new(1) };
+        assert_eq!(epoch(&source, 0, 0), [(vec![1.0, 3.0, 5.0, 2.0, 4.0, 6.0], vec![0])]);
     }
 
     #[test]

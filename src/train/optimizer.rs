@@ -1,14 +1,15 @@
-//! Optimisers: what turns gradients into new weights. The arithmetic is Burn's; which parameters decay, and how gradients are
-//! clipped, is decided here.
+//! Optimisers: what turns gradients into new weights. They are Burn's, with the step of Adam by a kernel; which parameters decay,
+//! and how gradients are clipped, is decided here.
 
 use anyhow::{Context, anyhow};
 use burn::module::{Module, ModuleVisitor, Param, ParamGroup};
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
-use burn::optim::{AdamConfig, AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Bytes, Gradients, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::nn::accelerated::Adam;
 use crate::nn::{Architecture, LayerError, Network, decaying_parameters};
 use crate::units::{NonNegative, Positive, Probability};
 
@@ -135,22 +136,15 @@ impl Optimizer {
     pub fn new(options: &OptimizerOptions, clip: Option<Clip>, architecture: &Architecture) -> Result<Self, LayerError> {
         let decaying = ParamGroup::from_ids(decaying_parameters(architecture)?);
         let inner = match options {
-            OptimizerOptions::Adamw(options) => {
-                let config = AdamWConfig::new()
-                    .with_beta_1(options.beta_1.get() as f32)
-                    .with_beta_2(options.beta_2.get() as f32)
-                    .with_epsilon(options.epsilon.get() as f32)
-                    .with_weight_decay(0.0);
-                let decay = config.clone().with_weight_decay(options.weight_decay.get() as f32);
-                ModuleOptimizer::from(config.build()).with_group(decaying, decay.build(), None)
+            OptimizerOptions::Adamw(AdamwOptions { weight_decay, beta_1, beta_2, epsilon, .. }) => {
+                let plain = adam([*beta_1, *beta_2], *epsilon, true);
+                let decay = Adam { weight_decay: weight_decay.get() as f32, ..plain };
+                ModuleOptimizer::from(plain).with_group(decaying, decay, None)
             }
-            OptimizerOptions::Adam(options) => {
-                let config = AdamConfig::new()
-                    .with_beta_1(options.beta_1.get() as f32)
-                    .with_beta_2(options.beta_2.get() as f32)
-                    .with_epsilon(options.epsilon.get() as f32);
-                let decay = config.clone().with_weight_decay(penalty(options.weight_decay));
-                ModuleOptimizer::from(config.build()).with_group(decaying, decay.build(), None)
+            OptimizerOptions::Adam(AdamOptions { weight_decay, beta_1, beta_2, epsilon, .. }) => {
+                let plain = adam([*beta_1, *beta_2], *epsilon, false);
+                let decay = Adam { weight_decay: weight_decay.get() as f32, ..plain };
+                ModuleOptimizer::from(plain).with_group(decaying, decay, None)
             }
             OptimizerOptions::Sgd(options) => {
                 let momentum = MomentumConfig { momentum: options.momentum.get(), dampening: 0.0, nesterov: options.nesterov };
@@ -188,6 +182,12 @@ impl Optimizer {
         let inner = self.inner.from_bytes(Bytes::from_bytes_vec(bytes));
         Ok(Self { inner: inner.map_err(|error| anyhow!("{error}")).context("cannot read the optimiser's state")?, ..self })
     }
+}
+
+/// Adam without weight decay.
+fn adam([beta_1, beta_2]: [Probability; 2], epsilon: Positive, decoupled: bool) -> Adam {
+    let [beta_1, beta_2] = [beta_1.get() as f32, beta_2.get() as f32];
+    Adam { beta_1, beta_2, epsilon: epsilon.get() as f32, weight_decay: 0.0, decoupled }
 }
 
 fn penalty(decay: NonNegative) -> Option<WeightDecayConfig> {

@@ -14,9 +14,10 @@ use super::history::{EpochRecord, EpochTiming, should_stop, standing};
 use super::loss::{Evaluation, count_correct, cross_entropy, evaluate};
 use super::optimizer::Optimizer;
 use super::schedule::{Position, learning_rate, plateau_rate};
-use super::{EarlyStopping, ScheduleOptions, TrainSettings};
+use super::{EarlyStopping, Precision, ScheduleOptions, TrainSettings};
 use crate::data::LabelledImages;
 use crate::digest::Digest;
+use crate::nn::accelerated::has_half;
 use crate::nn::{Architecture, LayerError, Network, Parameter, WeightTensor, Weights, image_tensor};
 use crate::progress::{Interrupted, Progress, Silent};
 use crate::seed::Seed;
@@ -251,7 +252,13 @@ impl<'a> Training<'a> {
             let values = restored.average.unwrap_or_else(|| restored.weights.clone());
             Average::new(options, restored.state.average_steps, values)
         });
-        let weights = Weights::from_values(architecture, restored.weights)?;
+        let mut network = Network::from_weights(architecture, &Weights::from_values(architecture, restored.weights)?)?;
+        if settings.precision == Precision::Bf16 {
+            if !has_half() {
+                request.progress.warn("this machine has no instructions for `precision: bf16`; training in fp32");
+            }
+            network = network.in_half();
+        }
         Ok(Self {
             parameters,
             checkpoint,
@@ -261,7 +268,7 @@ impl<'a> Training<'a> {
                 batch_size: settings.batch_size.get(),
                 seed: request.seed,
             },
-            network: Some(Network::from_weights(architecture, &weights)?.train()),
+            network: Some(network.train()),
             optimizer,
             average,
             best: restored.best,
@@ -323,7 +330,7 @@ impl<'a> Training<'a> {
         let rate = self.learning_rate(step);
         let mut network = self.network.take().expect("put back after every step");
 
-        let images = image_tensor(batch.pixels, self.request.architecture.input); // [N, C, H, W]
+        let images = image_tensor(batch.pixels, self.request.architecture.input); // [N, H, W, C]
         let logits = network.forward_training(images, self.request.seed.child("dropout").index(step as u64)); // [N, classes]
         let loss = cross_entropy(logits.clone(), &batch.labels, settings.label_smoothing.get()); // [1]
         let loss_value = f64::from(loss.clone().into_scalar::<f32>());

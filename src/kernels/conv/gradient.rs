@@ -5,40 +5,41 @@ use std::ops::Range;
 use super::{ConvShape, Frame};
 use crate::kernels::activation::gelu_slope;
 use crate::kernels::columns::{Plain, sum_columns};
-use crate::kernels::norm::NormGradient;
+use crate::kernels::norm::{NormGradient, RowGradient};
+use crate::kernels::number::{Number, each_vector, read, write};
 use crate::kernels::simd::{Level, Simd, Task};
 
 /// What is known of the gradient of a convolution's output `[N, H', W', outputs]`.
 #[derive(Clone, Copy, Debug)]
-pub enum OutputGradient<'a> {
+pub enum OutputGradient<'a, N> {
     /// The gradient itself.
-    Plain(&'a [f32]),
+    Plain(&'a [N]),
     /// A ReLU followed.
     Relu {
         /// Gradient of the ReLU's output.
-        gradient: &'a [f32],
+        gradient: &'a [N],
         /// The ReLU's output.
-        output: &'a [f32],
+        output: &'a [N],
     },
     /// A GELU followed.
     Gelu {
         /// Gradient of the GELU's output.
-        gradient: &'a [f32],
+        gradient: &'a [N],
         /// The GELU's input.
-        input: &'a [f32],
+        input: &'a [N],
     },
     /// ReLU and 2×2 max pooling followed.
     ReluPool {
         /// Gradient of the pooled output, `[N, H'/2, W'/2, outputs]`.
-        gradient: &'a [f32],
+        gradient: &'a [N],
         /// What [`super::Convolution::forward_pool`] chose.
         choice: &'a [u8],
     },
     /// Batch normalisation followed, perhaps with ReLU and 2×2 max pooling.
-    Norm(NormGradient<'a>),
+    Norm(NormGradient<'a, N>),
 }
 
-impl OutputGradient<'_> {
+impl<N: Number> OutputGradient<'_, N> {
     /// # Panics
     /// When a slice does not have the length of its shape.
     pub(super) fn check(&self, shape: &ConvShape) {
@@ -64,26 +65,42 @@ impl OutputGradient<'_> {
         }
     }
 
+    /// What [`OutputGradient::fill`] needs for every group, made once.
+    pub(super) fn for_rows(&self, frame: &Frame) -> Option<RowGradient> {
+        match self {
+            Self::Norm(norm) => Some(norm.for_rows(frame.width)),
+            _ => None,
+        }
+    }
+
     /// Writes the framed gradient of a group of images.
-    pub(super) fn fill(&self, level: Level, shape: &ConvShape, frame: &Frame, images: Range<usize>, to: &mut [f32]) {
-        level.run(Fill { gradient: self, shape, frame, images, to });
+    pub(super) fn fill(
+        &self,
+        level: Level,
+        shape: &ConvShape,
+        (frame, rows): (&Frame, Option<&RowGradient>),
+        images: Range<usize>,
+        to: &mut [N],
+    ) {
+        N::run(level, Fill { gradient: self, rows, shape, frame, images, to });
     }
 }
 
-struct Fill<'a> {
-    gradient: &'a OutputGradient<'a>,
+struct Fill<'a, N> {
+    gradient: &'a OutputGradient<'a, N>,
+    rows: Option<&'a RowGradient>,
     shape: &'a ConvShape,
     frame: &'a Frame,
     images: Range<usize>,
-    to: &'a mut [f32],
+    to: &'a mut [N],
 }
 
-impl Task for Fill<'_> {
+impl<N: Number> Task for Fill<'_, N> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { gradient, shape, frame, images, to } = self;
+        let Self { gradient, rows, shape, frame, images, to } = self;
         let line = frame.width * frame.channels;
         let image = shape.output_image();
         let of = |index: usize, row: usize| (images.start + index) * image + row * line;
@@ -94,13 +111,13 @@ impl Task for Fill<'_> {
             OutputGradient::Relu { gradient, output } => frame.fill(images.len(), to, |index, row, to| {
                 let from = of(index, row);
                 for ((to, gradient), output) in to.iter_mut().zip(&gradient[from..][..line]).zip(&output[from..][..line]) {
-                    *to = if *output > 0.0 { *gradient } else { 0.0 };
+                    *to = if output.wide() > 0.0 { *gradient } else { N::default() };
                 }
             }),
             OutputGradient::Gelu { gradient, input } => frame.fill(images.len(), to, |index, row, to| {
                 let from = of(index, row);
                 for ((to, gradient), input) in to.iter_mut().zip(&gradient[from..][..line]).zip(&input[from..][..line]) {
-                    *to = gradient * gelu_slope(*input);
+                    *to = N::narrow(gradient.wide() * gelu_slope(input.wide()));
                 }
             }),
             OutputGradient::ReluPool { gradient, choice } => {
@@ -109,25 +126,25 @@ impl Task for Fill<'_> {
                     Some((from, first)) => {
                         unpool(simd, &gradient[from..][..pooled.line], &choice[from..][..pooled.line], first, frame.channels, to);
                     }
-                    None => to.fill(0.0),
+                    None => to.fill(N::default()),
                 });
             }
             OutputGradient::Norm(norm) => {
-                let rows = norm.for_rows(frame.width);
+                let rows = rows.expect("made for every normalisation");
                 let pooled = PooledRows::new(frame, images.start);
                 frame.fill(images.len(), to, |index, row, to| {
                     let input = &norm.input[of(index, row)..][..line];
                     match norm.choice {
-                        None => rows.fill(input, &norm.gradient[of(index, row)..][..line], norm.relu, to),
+                        None => rows.fill(simd, input, &norm.gradient[of(index, row)..][..line], norm.relu, to),
                         Some(choice) => {
                             match pooled.row(index, row) {
                                 Some((from, first)) => {
                                     let gradient = &norm.gradient[from..][..pooled.line];
                                     unpool(simd, gradient, &choice[from..][..pooled.line], first, frame.channels, to);
                                 }
-                                None => to.fill(0.0),
+                                None => to.fill(N::default()),
                             }
-                            rows.add_means(input, to);
+                            rows.add_means(simd, input, to);
                         }
                     }
                 });
@@ -160,38 +177,39 @@ impl PooledRows {
 
 /// Spreads a pooled row: each gradient goes to the pixel that was chosen, if it is `first` or the one right of it.
 #[inline(always)]
-fn unpool<S: Simd>(simd: S, gradient: &[f32], choice: &[u8], first: u8, channels: usize, to: &mut [f32]) {
+fn unpool<S: Simd, N: Number>(simd: S, gradient: &[N], choice: &[u8], first: u8, channels: usize, to: &mut [N]) {
     let windows = gradient.chunks_exact(channels).zip(choice.chunks_exact(channels));
     let mut pairs = to.chunks_exact_mut(2 * channels);
-    let whole = channels / S::LANES * S::LANES;
     for ((gradient, choice), pair) in windows.zip(&mut pairs) {
         let (left, right) = pair.split_at_mut(channels);
-        for channel in (0..whole).step_by(S::LANES) {
-            // SAFETY: all four slices hold `channels` numbers, and a vector of them starts at `channel`.
-            unsafe {
-                let value = simd.load(gradient.as_ptr().add(channel));
-                let codes = choice.as_ptr().add(channel);
-                simd.store(left.as_mut_ptr().add(channel), simd.keep_where_code(codes, first, value));
-                simd.store(right.as_mut_ptr().add(channel), simd.keep_where_code(codes, first + 1, value));
+        each_vector!(S, channels, |at, count| {
+            if count == S::LANES {
+                let value = read(simd, gradient, at, count);
+                let codes = choice[at..at + count].as_ptr();
+                // SAFETY: there are as many codes as a vector has lanes.
+                let kept = unsafe { [simd.keep_where_code(codes, first, value), simd.keep_where_code(codes, first + 1, value)] };
+                write(simd, left, at, count, kept[0]);
+                write(simd, right, at, count, kept[1]);
+            } else {
+                for channel in at..at + count {
+                    left[channel] = if choice[channel] == first { gradient[channel] } else { N::default() };
+                    right[channel] = if choice[channel] == first + 1 { gradient[channel] } else { N::default() };
+                }
             }
-        }
-        for channel in whole..channels {
-            left[channel] = if choice[channel] == first { gradient[channel] } else { 0.0 };
-            right[channel] = if choice[channel] == first + 1 { gradient[channel] } else { 0.0 };
-        }
+        });
     }
-    pairs.into_remainder().fill(0.0);
+    pairs.into_remainder().fill(N::default());
 }
 
 /// Adds the channels of every pixel of framed gradients to `bias`.
-pub(super) struct AddRows<'a> {
+pub(super) struct AddRows<'a, N> {
     pub frame: &'a Frame,
     pub images: usize,
-    pub gradients: &'a [f32],
+    pub gradients: &'a [N],
     pub bias: &'a mut [f32],
 }
 
-impl Task for AddRows<'_> {
+impl<N: Number> Task for AddRows<'_, N> {
     type Output = ();
 
     #[inline(always)]

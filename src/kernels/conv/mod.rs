@@ -8,6 +8,8 @@
 //! Groups and chunks depend on the shape alone, and sums over them have a fixed order: results do not depend on the number of
 //! threads.
 
+use std::marker::PhantomData;
+
 use rayon::prelude::*;
 
 mod gradient;
@@ -25,43 +27,51 @@ use self::pack::{Packed, unpack_sum};
 use self::plan::Sweep;
 use self::tile::SweepGroup;
 use self::weight_gradient::{AddWeightGradient, WeightBlocks};
-use super::buffer::{Lease, with_scratch};
-use super::norm::{Moments, PartialMoments};
+use super::buffer::{Buffer, Lease, with_scratch};
+use super::norm::{Moments, PartialMoments, RowGradient};
+use super::number::Number;
 use super::pool::pool_pairs;
 use super::simd::Level;
 
 /// Parts into which a batch is cut for the sums of the backward pass.
-const CHUNKS: usize = 8;
+const CHUNKS: usize = 16;
 
-/// A convolution of one shape, planned once and run often.
+/// A convolution of one shape, planned once and run often, of images and gradients of `N`. Weights, biases and all sums are `f32`.
 #[derive(Clone, Debug)]
-pub struct Convolution {
+pub struct Convolution<N> {
     shape: ConvShape,
     level: Level,
     forward: Sweep,
     backward: Sweep,
     weight_blocks: WeightBlocks,
     places: Vec<usize>,
+    of: PhantomData<N>,
 }
 
 /// Where a backward pass writes; what is `None` is not computed.
-#[derive(Debug, Default)]
-pub struct Gradients<'a> {
+#[derive(Debug)]
+pub struct Gradients<'a, N> {
     /// Gradient of the images, `[N, H, W, inputs]`.
-    pub input: Option<&'a mut [f32]>,
+    pub input: Option<&'a mut [N]>,
     /// Gradient of the weights, `[outputs, inputs, kernel, kernel]`.
     pub weights: Option<&'a mut [f32]>,
     /// Gradient of the bias, `[outputs]`.
     pub bias: Option<&'a mut [f32]>,
 }
 
-impl Convolution {
+impl<N> Default for Gradients<'_, N> {
+    fn default() -> Self {
+        Self { input: None, weights: None, bias: None }
+    }
+}
+
+impl<N: Number> Convolution<N> {
     /// Plans a convolution on the widest vectors of this machine.
     ///
     /// # Errors
     /// When the shape is impossible.
     pub fn new(shape: ConvShape) -> Result<Self, ShapeError> {
-        Self::with_level(shape, Level::best())
+        Self::with_level(shape, N::best())
     }
 
     /// Plans a convolution on the given vectors.
@@ -69,12 +79,12 @@ impl Convolution {
     /// # Errors
     /// When the shape is impossible.
     pub fn with_level(shape: ConvShape, level: Level) -> Result<Self, ShapeError> {
-        let shape = shape.check()?;
-        let forward = Sweep::forward(&shape);
-        let backward = Sweep::backward(&shape);
+        let (shape, level) = (shape.check()?, N::level(level));
+        let forward = Sweep::forward(&shape, N::PER_WORD);
+        let backward = Sweep::backward(&shape, N::PER_WORD);
         let weight_blocks = WeightBlocks::new(level, &forward.phases[0], shape.outputs);
         let places = backward.frame.places(backward.group);
-        Ok(Self { shape, level, forward, backward, weight_blocks, places })
+        Ok(Self { shape, level, forward, backward, weight_blocks, places, of: PhantomData })
     }
 
     /// Its shape.
@@ -87,14 +97,16 @@ impl Convolution {
     ///
     /// # Panics
     /// When a slice does not have the length of its shape.
-    pub fn forward(&self, x: &[f32], weights: &[f32], bias: Option<&[f32]>, relu: bool, y: &mut [f32]) {
+    pub fn forward(&self, x: &[N], weights: &[f32], bias: Option<&[f32]>, relu: bool, y: &mut [N]) {
         self.check_forward(x, weights, bias);
         assert_eq!(y.len(), self.shape.output_len(), "the output has the length of its shape");
         let (weights, bias) = self.prepare(weights, bias);
         x.par_chunks(self.forward.group * self.shape.input_image())
             .zip(y.par_chunks_mut(self.forward.group * self.shape.output_image()))
             .with_max_len(1)
-            .for_each(|(x, y)| self.forward_group(x, &weights, &bias, relu, y));
+            .for_each(|(x, y)| {
+                with_scratch(|[frames, ..]| self.forward_group(x, frames, &weights, &bias, relu, y));
+            });
     }
 
     /// [`Convolution::forward`] with ReLU, then the largest of each 2×2 window: `y` is `[N, H'/2, W'/2, outputs]`. `choice`, of the
@@ -102,7 +114,7 @@ impl Convolution {
     ///
     /// # Panics
     /// When a slice does not have the length of its shape.
-    pub fn forward_pool(&self, x: &[f32], weights: &[f32], bias: Option<&[f32]>, y: &mut [f32], choice: &mut [u8]) {
+    pub fn forward_pool(&self, x: &[N], weights: &[f32], bias: Option<&[f32]>, y: &mut [N], choice: &mut [u8]) {
         self.check_forward(x, weights, bias);
         let pooled = self.pooled_image();
         assert_eq!(y.len(), self.shape.batch * pooled, "the output has the length of its shape");
@@ -118,9 +130,9 @@ impl Convolution {
             .with_max_len(1)
             .for_each(|(x, (y, choice))| {
                 let images = y.len() / pooled;
-                with_scratch(self.forward.frames_len(), images * image, |frames, whole| {
-                    let whole = &mut whole[..images * image];
-                    self.forward_framed(x, frames, &weights, &bias, true, whole);
+                with_scratch(|[frames, whole, ..]| {
+                    let whole = whole.of::<f32>(images * image);
+                    self.forward_group(x, frames, &weights, &bias, true, whole);
                     let (width, channels) = (self.shape.output_width(), self.shape.outputs);
                     let pooled = y.chunks_exact_mut(pooled).zip(choice.chunks_exact_mut(pooled));
                     for (whole, (y, choice)) in whole.chunks_exact(image).zip(pooled) {
@@ -135,7 +147,7 @@ impl Convolution {
     ///
     /// # Panics
     /// When a slice does not have the length of its shape.
-    pub fn forward_moments(&self, x: &[f32], weights: &[f32], y: &mut [f32]) -> Moments {
+    pub fn forward_moments(&self, x: &[N], weights: &[f32], y: &mut [N]) -> Moments {
         self.check_forward(x, weights, None);
         assert_eq!(y.len(), self.shape.output_len(), "the output has the length of its shape");
         let (weights, bias) = self.prepare(weights, None);
@@ -144,7 +156,7 @@ impl Convolution {
             .zip(y.par_chunks_mut(self.forward.group * self.shape.output_image()))
             .with_max_len(1)
             .map(|(x, y)| {
-                self.forward_group(x, &weights, &bias, false, y);
+                with_scratch(|[frames, ..]| self.forward_group(x, frames, &weights, &bias, false, y));
                 PartialMoments::of(self.level, y, self.shape.outputs)
             })
             .collect();
@@ -155,7 +167,7 @@ impl Convolution {
     ///
     /// # Panics
     /// When a slice does not have the length of its shape.
-    pub fn backward(&self, x: &[f32], weights: &[f32], gradient: &OutputGradient<'_>, into: Gradients<'_>) {
+    pub fn backward(&self, x: &[N], weights: &[f32], gradient: &OutputGradient<'_, N>, into: Gradients<'_, N>) {
         self.check_forward(x, weights, None);
         gradient.check(&self.shape);
         let shape = &self.shape;
@@ -163,16 +175,17 @@ impl Convolution {
         let chunks = shape.batch.div_ceil(images);
         let rotated = into.input.is_some().then(|| Packed::new(self.level, shape, &self.backward, weights, true));
         let zeros = vec![0.0; shape.inputs + 64];
+        let norm_rows = gradient.for_rows(&self.backward.frame);
 
         let WeightBlocks { rows, columns, .. } = self.weight_blocks;
         let sums_len = if into.weights.is_some() { rows * columns } else { 0 };
         let bias_len = if into.bias.is_some() { shape.outputs } else { 0 };
-        let mut parts = Lease::new(chunks * sums_len);
+        let mut parts = Lease::<f32>::new(chunks * sums_len);
         let mut biases = vec![0.0; chunks * bias_len];
         if let Some(input) = &into.input {
             assert_eq!(input.len(), shape.input_len(), "the input gradient has the length of its shape");
         }
-        let mut inputs: Vec<Option<&mut [f32]>> = match into.input {
+        let mut inputs: Vec<Option<&mut [N]>> = match into.input {
             Some(input) => input.chunks_mut(images * shape.input_image()).map(Some).collect(),
             None => (0..chunks).map(|_| None).collect(),
         };
@@ -192,12 +205,20 @@ impl Convolution {
                     &mut input[(group.start - first) * shape.input_image()..(group.end - first) * shape.input_image()]
                 });
                 let fresh = start == first;
-                self.backward_group(x, gradient, group, rotated.as_ref().zip(input), &zeros, (&mut *sums, fresh), bias);
+                self.backward_group(
+                    x,
+                    (gradient, norm_rows.as_ref()),
+                    group,
+                    rotated.as_ref().zip(input),
+                    &zeros,
+                    (&mut *sums, fresh),
+                    bias,
+                );
             }
         });
         if let Some(to) = into.weights {
             assert_eq!(to.len(), shape.weights_len(), "the weight gradient has the length of its shape");
-            unpack_sum(shape, columns, &parts.as_slice()[..chunks * sums_len], to);
+            unpack_sum(shape, columns, parts.as_slice(), to);
         }
         if let Some(to) = into.bias {
             assert_eq!(to.len(), shape.outputs, "the bias gradient has the length of its shape");
@@ -213,54 +234,64 @@ impl Convolution {
     #[expect(clippy::too_many_arguments, reason = "the three gradients of one group, computed while it is in the cache")]
     fn backward_group(
         &self,
-        x: &[f32],
-        gradient: &OutputGradient<'_>,
+        x: &[N],
+        (gradient, rows): (&OutputGradient<'_, N>, Option<&RowGradient>),
         group: std::ops::Range<usize>,
-        input: Option<(&Packed, &mut [f32])>,
+        input: Option<(&Packed<N>, &mut [N])>,
         zeros: &[f32],
         (sums, fresh): (&mut [f32], bool),
         bias: &mut [f32],
     ) {
-        let shape = &self.shape;
+        let (shape, level) = (&self.shape, self.level);
         let images = group.len();
-        with_scratch(self.forward.frames_len(), self.backward.frames_len(), |frames, gradients| {
-            gradient.fill(self.level, shape, &self.backward.frame, group.clone(), gradients);
+        with_scratch(|[frames, gradients, words, gradient_words]| {
+            let frame = &self.backward.frame;
+            let gradients = gradients.of::<N>(self.backward.frames_len());
+            gradient.fill(level, shape, (frame, rows), group.clone(), gradients);
             if !bias.is_empty() {
-                let frame = &self.backward.frame;
-                self.level.run(gradient::AddRows { frame, images, gradients, bias });
+                N::run(level, gradient::AddRows { frame, images, gradients, bias });
             }
             if !sums.is_empty() {
                 let x = &x[group.start * shape.input_image()..group.end * shape.input_image()];
-                let phase = &self.forward.phases[0];
-                self.level.run(AddWeightGradient {
-                    blocks: &self.weight_blocks,
-                    windows: &phase.pixels[..images * phase.pixels_of_image],
-                    images: self.framed(x, frames),
-                    places: &self.places[..images * phase.pixels_of_image],
-                    gradient: gradients,
-                    sums,
-                    fresh,
-                });
+                let (phase, input) = (&self.forward.phases[0], &self.forward.frame);
+                let pixels = images.div_ceil(N::PER_WORD) * phase.pixels_of_image;
+                let (x, words) = (self.framed(x, frames), words.of(self.forward.frames_len()));
+                let gradient_words = gradient_words.of(self.backward.frames_len());
+                N::run(
+                    level,
+                    AddWeightGradient::<N> {
+                        blocks: &self.weight_blocks,
+                        windows: &phase.pixels[..pixels],
+                        images: N::abreast(level, x, images, input.len(), words),
+                        places: &self.places[..pixels],
+                        gradient: N::abreast(level, gradients, images, frame.len(), gradient_words),
+                        sums,
+                        fresh,
+                    },
+                );
             }
             if let Some((weights, to)) = input {
                 for (index, phase) in self.backward.phases.iter().enumerate() {
-                    self.level.run(SweepGroup {
-                        phase,
-                        index,
-                        images,
-                        from: gradients,
-                        weights,
-                        bias: zeros,
-                        relu: false,
-                        to,
-                        channels: shape.inputs,
-                    });
+                    N::run(
+                        level,
+                        SweepGroup {
+                            phase,
+                            index,
+                            images,
+                            from: gradients,
+                            weights,
+                            bias: zeros,
+                            relu: false,
+                            to,
+                            channels: shape.inputs,
+                        },
+                    );
                 }
             }
         });
     }
 
-    fn check_forward(&self, x: &[f32], weights: &[f32], bias: Option<&[f32]>) {
+    fn check_forward(&self, x: &[N], weights: &[f32], bias: Option<&[f32]>) {
         assert_eq!(x.len(), self.shape.input_len(), "the input has the length of its shape");
         assert_eq!(weights.len(), self.shape.weights_len(), "the weights have the length of their shape");
         assert!(bias.is_none_or(|bias| bias.len() == self.shape.outputs), "the bias has the length of its shape");
@@ -271,32 +302,37 @@ impl Convolution {
         (self.shape.output_height() / 2) * (self.shape.output_width() / 2) * self.shape.outputs
     }
 
-    fn prepare(&self, weights: &[f32], bias: Option<&[f32]>) -> (Packed, Vec<f32>) {
+    fn prepare(&self, weights: &[f32], bias: Option<&[f32]>) -> (Packed<N>, Vec<f32>) {
         let packed = Packed::new(self.level, &self.shape, &self.forward, weights, false);
         let mut padded = bias.unwrap_or_default().to_vec();
         padded.resize(self.shape.outputs + 64, 0.0);
         (packed, padded)
     }
 
-    fn forward_group(&self, x: &[f32], weights: &Packed, bias: &[f32], relu: bool, y: &mut [f32]) {
-        with_scratch(self.forward.frames_len(), 0, |frames, _| self.forward_framed(x, frames, weights, bias, relu, y));
-    }
-
-    fn forward_framed(&self, x: &[f32], frames: &mut [f32], weights: &Packed, bias: &[f32], relu: bool, y: &mut [f32]) {
+    fn forward_group<O: Number>(
+        &self,
+        x: &[N],
+        frames: &mut Buffer,
+        weights: &Packed<N>,
+        bias: &[f32],
+        relu: bool,
+        to: &mut [O],
+    ) {
         let images = x.len() / self.shape.input_image();
         let from = self.framed(x, frames);
         let phase = &self.forward.phases[0];
-        self.level.run(SweepGroup { phase, index: 0, images, from, weights, bias, relu, to: y, channels: self.shape.outputs });
+        N::run(self.level, SweepGroup { phase, index: 0, images, from, weights, bias, relu, to, channels: self.shape.outputs });
     }
 
     /// The images with zeros around them: in `frames`, or where they are if there are to be none.
-    fn framed<'a>(&self, x: &'a [f32], frames: &'a mut [f32]) -> &'a [f32] {
+    fn framed<'a>(&self, x: &'a [N], frames: &'a mut Buffer) -> &'a [N] {
         let frame = &self.forward.frame;
-        if frame.is_bare() {
+        if frame.is_bare() && self.forward.phases[0].is_whole(N::PER_WORD) {
             return x;
         }
         let line = frame.width * frame.channels;
         let image = self.shape.input_image();
+        let frames = frames.of(self.forward.frames_len());
         frame.fill(x.len() / image, frames, |index, row, to| {
             let from = index * image + row * line;
             to.copy_from_slice(&x[from..from + line]);

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::{ConvShape, plan::Sweep};
-use crate::kernels::{buffer::Lease, simd::Level};
+use crate::kernels::{Number, buffer::Lease, simd::Level};
 
 /// Output channels that one tile computes: neighbours that fill whole vectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,58 +30,69 @@ pub(crate) fn blocks(level: Level, channels: usize) -> Vec<Block> {
     blocks
 }
 
-/// The weights of a sweep: for each phase and block, `depth` rows of the block's channels.
-pub(crate) struct Packed {
+/// The weights of a sweep: for each phase and block, a row of the block's channels for each word.
+pub(crate) struct Packed<N: Number> {
     /// The blocks of channels.
     pub blocks: Vec<Block>,
     phases: Vec<Vec<usize>>,
-    numbers: Lease,
+    words: Lease<N::Word>,
 }
 
-impl Packed {
+impl<N: Number> Packed<N> {
     /// Packs `weights`, `[outputs, inputs, kernel, kernel]`, for `sweep`; `transposed` for the input gradient.
     pub(crate) fn new(level: Level, shape: &ConvShape, sweep: &Sweep, weights: &[f32], transposed: bool) -> Self {
         let taps = shape.kernel * shape.kernel;
         let blocks = blocks(level, sweep.outputs);
+        let words: Vec<_> = sweep.phases.iter().map(|phase| phase.words(N::PER_WORD)).collect();
         let mut length = 0;
         let mut phases = Vec::new();
         let mut pieces = Vec::new();
-        for phase in &sweep.phases {
+        for (phase, words) in sweep.phases.iter().zip(&words) {
             let mut starts = Vec::new();
             for block in &blocks {
+                let size = words.len() * block.vectors * level.lanes();
                 starts.push(length);
-                length += phase.depth() * block.vectors * level.lanes();
-                pieces.push((phase, block));
+                length += size;
+                pieces.push((phase, words, block, size));
             }
             phases.push(starts);
         }
-        let mut numbers = Lease::new(length);
-        let mut rest = numbers.as_mut_slice();
+        let mut packed = Lease::new(length);
+        let mut rest = packed.as_mut_slice();
         let mut jobs = Vec::new();
-        for (phase, block) in pieces {
-            let (piece, later) = rest.split_at_mut(phase.depth() * block.vectors * level.lanes());
-            jobs.push((phase, block, piece));
+        for (phase, words, block, size) in pieces {
+            let (piece, later) = rest.split_at_mut(size);
+            jobs.push((phase, words, block, piece));
             rest = later;
         }
         let (of_output, of_input) = if transposed { (taps, shape.inputs * taps) } else { (shape.inputs * taps, taps) };
-        jobs.into_par_iter().for_each(|(phase, block, piece)| {
+        jobs.into_par_iter().for_each(|(phase, words, block, piece)| {
             let width = block.vectors * level.lanes();
             let channels = width.min(sweep.outputs - block.start);
-            for (row, to) in piece.chunks_exact_mut(width).enumerate() {
-                let (tap, channel) = (phase.taps[row / sweep.frame.channels], row % sweep.frame.channels);
-                let from = block.start * of_output + channel * of_input + tap;
-                for (to, from) in to[..channels].iter_mut().zip(weights[from..].iter().step_by(of_output)) {
-                    *to = *from;
+            // The weights of a number for the channels of the block.
+            let column = |number: usize| {
+                let (tap, channel) = (phase.taps[number / sweep.frame.channels], number % sweep.frame.channels);
+                weights[block.start * of_output + channel * of_input + tap..].iter().step_by(of_output).map(|w| N::narrow(*w))
+            };
+            for ((first, second), to) in words.iter().zip(piece.chunks_exact_mut(width)) {
+                let (to, padding) = to.split_at_mut(channels);
+                match second {
+                    Some(second) => {
+                        for ((to, first), second) in to.iter_mut().zip(column(*first)).zip(column(*second)) {
+                            *to = N::word(first, second);
+                        }
+                    }
+                    None => to.iter_mut().zip(column(*first)).for_each(|(to, first)| *to = N::word(first, N::default())),
                 }
-                to[channels..].fill(0.0);
+                padding.fill(N::Word::default());
             }
         });
-        Self { blocks, phases, numbers }
+        Self { blocks, phases, words: packed }
     }
 
     /// The rows of a phase and block.
-    pub(crate) fn rows(&self, phase: usize, block: usize) -> &[f32] {
-        &self.numbers.as_slice()[self.phases[phase][block]..]
+    pub(crate) fn rows(&self, phase: usize, block: usize) -> &[N::Word] {
+        &self.words.as_slice()[self.phases[phase][block]..]
     }
 }
 

@@ -8,6 +8,7 @@
 //!   different taps of the kernel; with stride 1 there is one phase, and its runs are rows of the rotated kernel.
 
 use super::ConvShape;
+use crate::kernels::Number;
 
 /// Pixels that a group of images has at least, so that small images fill whole tiles and share what was loaded.
 const GROUP_PIXELS: usize = 192;
@@ -70,21 +71,23 @@ impl Frame {
 
     /// Puts zeros around the images in `to`, and fills each row by `fill(image, row, numbers)`.
     #[inline(always)]
-    pub(crate) fn fill(&self, images: usize, to: &mut [f32], mut fill: impl FnMut(usize, usize, &mut [f32])) {
+    pub(crate) fn fill<N: Number>(&self, images: usize, to: &mut [N], mut fill: impl FnMut(usize, usize, &mut [N])) {
         let line = self.columns() * self.channels;
         for (image, to) in to.chunks_exact_mut(self.len()).take(images).enumerate() {
             let (above, rest) = to.split_at_mut(self.before * line);
             let (inside, below) = rest.split_at_mut(self.height * line);
-            above.fill(0.0);
-            below.fill(0.0);
+            above.fill(N::default());
+            below.fill(N::default());
             for (row, to) in inside.chunks_exact_mut(line).enumerate() {
                 let (left, rest) = to.split_at_mut(self.before * self.channels);
                 let (numbers, right) = rest.split_at_mut(self.width * self.channels);
-                left.fill(0.0);
-                right.fill(0.0);
+                left.fill(N::default());
+                right.fill(N::default());
                 fill(image, row, numbers);
             }
         }
+        // A run that ends in half a word reads one number more, times zero: it must be a number.
+        to[images * self.len()..][..N::PER_WORD].fill(N::default());
     }
 }
 
@@ -136,11 +139,11 @@ pub(crate) struct Sweep {
 
 impl Sweep {
     /// From images to what comes out.
-    pub(crate) fn forward(shape: &ConvShape) -> Self {
+    pub(crate) fn forward(shape: &ConvShape, per_word: usize) -> Self {
         let ConvShape { height, width, inputs, kernel, stride, padding, .. } = *shape;
         let frame = Frame { height, width, channels: inputs, before: padding, below: padding, right: padding };
         let (rows, columns) = (shape.output_height(), shape.output_width());
-        let group = group(rows * columns, shape.batch);
+        let group = group(rows * columns, shape.batch, per_word);
         let mut pixels = Vec::with_capacity(group * rows * columns);
         for image in 0..group {
             for row in 0..rows {
@@ -156,7 +159,7 @@ impl Sweep {
     }
 
     /// From the gradient of what comes out to the gradient of the images.
-    pub(crate) fn backward(shape: &ConvShape) -> Self {
+    pub(crate) fn backward(shape: &ConvShape, per_word: usize) -> Self {
         let ConvShape { height, width, inputs, outputs, kernel, stride, padding, .. } = *shape;
         let (rows, columns) = (shape.output_height(), shape.output_width());
         // The window at row r covers input rows r·stride − padding + tap, so input row y is covered by
@@ -171,7 +174,7 @@ impl Sweep {
             below: last(height, rows),
             right: last(width, columns),
         };
-        let group = group(rows * columns, shape.batch);
+        let group = group(rows * columns, shape.batch, per_word);
         let mut phases = Vec::with_capacity(stride * stride);
         for phase_row in 0..stride.min(height) {
             for phase_column in 0..stride.min(width) {
@@ -230,19 +233,39 @@ impl Phase {
         phase
     }
 
-    /// Rows of packed weights: numbers that go into a pixel's sum.
+    /// Numbers that go into a pixel's sum.
     pub(crate) fn depth(&self) -> usize {
         self.runs.iter().map(|run| run.length).sum()
     }
 
-    /// How far a pixel's window reaches.
-    pub(crate) fn reach(&self) -> usize {
-        self.runs.iter().map(|run| run.from + run.length).max().unwrap_or(0)
+    /// Words that go into a pixel's sum, each with the indices of its numbers in the order of the runs. The last word of a run
+    /// may lack its second.
+    pub(crate) fn words(&self, per_word: usize) -> Vec<(usize, Option<usize>)> {
+        let mut words = Vec::with_capacity(self.depth());
+        let mut start = 0;
+        for run in &self.runs {
+            for number in (0..run.length).step_by(per_word) {
+                words.push((start + number, (per_word > 1 && number + 1 < run.length).then_some(start + number + 1)));
+            }
+            start += run.length;
+        }
+        words
+    }
+
+    /// How far a pixel's window reaches when it is read in whole words.
+    pub(crate) fn reach(&self, per_word: usize) -> usize {
+        self.runs.iter().map(|run| run.from + run.length.next_multiple_of(per_word)).max().unwrap_or(0)
+    }
+
+    /// Whether every run is of whole words.
+    pub(crate) fn is_whole(&self, per_word: usize) -> bool {
+        self.runs.iter().all(|run| run.length.is_multiple_of(per_word))
     }
 }
 
-fn group(pixels_of_image: usize, batch: usize) -> usize {
-    GROUP_PIXELS.div_ceil(pixels_of_image).min(batch)
+/// Images in a group; as many as fill words side by side.
+fn group(pixels_of_image: usize, batch: usize, per_word: usize) -> usize {
+    GROUP_PIXELS.div_ceil(pixels_of_image).next_multiple_of(per_word).min(batch)
 }
 
 #[cfg(test)]
@@ -253,18 +276,19 @@ mod tests {
 
     #[test]
     fn rows_of_the_window_are_runs() {
-        let sweep = Sweep::forward(&SHAPE);
+        let sweep = Sweep::forward(&SHAPE, 1);
         assert_eq!(sweep.frame.len(), 6 * 6 * 2);
         assert_eq!(sweep.phases.len(), 1);
         let runs = [Run { from: 0, length: 6 }, Run { from: 12, length: 6 }, Run { from: 24, length: 6 }];
         assert_eq!(sweep.phases[0].runs, runs);
         assert_eq!(sweep.phases[0].depth(), 18);
+        assert_eq!(sweep.phases[0].words(2)[2..4], [(4, Some(5)), (6, Some(7))]);
         assert_eq!(sweep.phases[0].pixels[5], Pixel { from: (6 + 1) * 2, to: 15 });
     }
 
     #[test]
     fn the_gradient_of_stride_one_rotates_the_kernel() {
-        let sweep = Sweep::backward(&SHAPE);
+        let sweep = Sweep::backward(&SHAPE, 1);
         assert_eq!(sweep.phases.len(), 1);
         assert_eq!(sweep.phases[0].taps, [8, 7, 6, 5, 4, 3, 2, 1, 0]);
         assert_eq!(sweep.phases[0].runs.len(), 3);
@@ -273,7 +297,7 @@ mod tests {
 
     #[test]
     fn the_gradient_of_stride_two_has_four_phases_that_share_the_taps() {
-        let sweep = Sweep::backward(&ConvShape { stride: 2, ..SHAPE });
+        let sweep = Sweep::backward(&ConvShape { stride: 2, ..SHAPE }, 1);
         let mut taps: Vec<usize> = sweep.phases.iter().flat_map(|phase| phase.taps.clone()).collect();
         taps.sort_unstable();
         assert_eq!(taps, (0..9).collect::<Vec<_>>());
@@ -289,10 +313,10 @@ mod tests {
                     for size in 1..8 {
                         let shape = ConvShape { height: size, width: size + 1, kernel, stride, padding, ..SHAPE };
                         let Ok(shape) = shape.check() else { continue };
-                        for sweep in [Sweep::forward(&shape), Sweep::backward(&shape)] {
+                        for sweep in [Sweep::forward(&shape, 1), Sweep::backward(&shape, 1)] {
                             for phase in &sweep.phases {
                                 let last = phase.pixels.iter().map(|pixel| pixel.from).max().unwrap_or(0);
-                                assert!(last + phase.reach() <= sweep.group * sweep.frame.len(), "{shape:?}");
+                                assert!(last + phase.reach(1) <= sweep.group * sweep.frame.len(), "{shape:?}");
                             }
                         }
                     }

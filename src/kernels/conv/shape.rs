@@ -1,7 +1,7 @@
 //! The shape of a convolution.
 
 /// Sizes of a square-kernelled convolution over a batch of images `[N, H, W, C]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConvShape {
     /// Images.
     pub batch: usize,

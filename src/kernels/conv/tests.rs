@@ -1,12 +1,46 @@
-//! Every path of the convolution against the plain reference, on every make of vectors.
+//! Every path of the convolution against the plain reference, on every make of vectors, in `f32` and in `bf16`. The references' numbers
+//! are exact in both.
 
+use half::bf16;
 use proptest::prelude::*;
 
 use super::*;
 use crate::kernels::reference::{assert_close, channel_sums, convolution, convolution_backward, largest, numbers, wide, windows};
-use crate::kernels::{Affine, NormGradient, PoolShape, Pooled, gelu};
+use crate::kernels::{Affine, NormGradient, Number, PoolShape, Pooled, gelu};
 
+/// What tests know of a number.
+trait Tested: Number {
+    /// Half a unit in the last place of a number near one, and some.
+    const ROUNDING: f64;
+    fn levels() -> Vec<Level>;
+}
+
+impl Tested for f32 {
+    const ROUNDING: f64 = 0.0;
+
+    fn levels() -> Vec<Level> {
+        Level::available()
+    }
+}
+
+impl Tested for bf16 {
+    const ROUNDING: f64 = 4e-3;
+
+    fn levels() -> Vec<Level> {
+        [Some(Level::best().for_half()), Level::half()].into_iter().flatten().collect()
+    }
+}
+
+/// What sums of `f32` may be off.
 const TOLERANCE: f64 = 1e-5;
+
+fn narrow<N: Tested>(x: &[f32]) -> Vec<N> {
+    x.iter().map(|x| N::narrow(*x)).collect()
+}
+
+fn floats<N: Tested>(x: &[N]) -> Vec<f32> {
+    x.iter().map(|x| x.wide()).collect()
+}
 
 fn shapes() -> impl Strategy<Value = ConvShape> {
     let channels = || prop_oneof![Just(1usize), 1..40usize, Just(64), Just(80)];
@@ -43,20 +77,26 @@ impl Case {
     }
 
     /// Runs the backward pass and compares all three gradients with the reference's, given the gradient of the output.
-    fn check_backward(&self, conv: &Convolution, gradient: &OutputGradient<'_>, expected: &[f64], tolerance: f64) {
+    fn check_backward<N: Tested>(
+        &self,
+        conv: &Convolution<N>,
+        gradient: &OutputGradient<'_, N>,
+        expected: &[f64],
+        tolerance: f64,
+    ) {
         let name = conv.level.name();
         let [input, weights] = convolution_backward(&self.shape, &self.x, &self.weights, expected);
-        let mut found = (vec![9.0; input.len()], vec![9.0; weights.len()], vec![9.0; self.shape.outputs]);
+        let mut found = (vec![N::narrow(9.0); input.len()], vec![9.0; weights.len()], vec![9.0; self.shape.outputs]);
         let into = Gradients { input: Some(&mut found.0), weights: Some(&mut found.1), bias: Some(&mut found.2) };
-        conv.backward(&self.x, &self.weights, gradient, into);
-        assert_close(&format!("{name}: input gradient"), &found.0, &input, tolerance);
+        conv.backward(&narrow(&self.x), &self.weights, gradient, into);
+        assert_close(&format!("{name}: input gradient"), &floats(&found.0), &input, tolerance.max(N::ROUNDING));
         assert_close(&format!("{name}: weight gradient"), &found.1, &weights, tolerance);
         let bias = channel_sums(expected, self.shape.outputs);
         assert_close(&format!("{name}: bias gradient"), &found.2, &bias, tolerance);
     }
 
-    fn each_level(&self, check: impl Fn(&Convolution)) {
-        for level in Level::available() {
+    fn each_level<N: Tested>(&self, check: impl Fn(&Convolution<N>)) {
+        for level in N::levels() {
             check(&Convolution::with_level(self.shape, level).unwrap());
         }
     }
@@ -68,40 +108,45 @@ impl Case {
     }
 }
 
-fn check_plain(shape: ConvShape) {
+fn check_plain<N: Tested>(shape: ConvShape) {
     let case = Case::new(shape);
+    let x = narrow(&case.x);
     let expected = case.output();
     let clipped: Vec<f64> = expected.iter().map(|y| y.max(0.0)).collect();
-    let gradient = numbers("gradient", expected.len());
-    let masked: Vec<f64> = gradient.iter().zip(&clipped).map(|(g, y)| if *y > 0.0 { f64::from(*g) } else { 0.0 }).collect();
-    case.each_level(|conv| {
-        let mut y = vec![9.0; expected.len()];
-        conv.forward(&case.x, &case.weights, Some(&case.bias), false, &mut y);
-        assert_close(conv.level.name(), &y, &expected, TOLERANCE);
-        case.check_backward(conv, &OutputGradient::Plain(&gradient), &wide(&gradient), TOLERANCE);
+    let numbers = numbers("gradient", expected.len());
+    let gradient = narrow(&numbers);
+    let masked: Vec<f64> = numbers.iter().zip(&clipped).map(|(g, y)| if *y > 0.0 { f64::from(*g) } else { 0.0 }).collect();
+    let tolerance = TOLERANCE.max(N::ROUNDING);
+    case.each_level::<N>(|conv| {
+        let mut y = vec![N::narrow(9.0); expected.len()];
+        conv.forward(&x, &case.weights, Some(&case.bias), false, &mut y);
+        assert_close(conv.level.name(), &floats(&y), &expected, tolerance);
+        case.check_backward(conv, &OutputGradient::Plain(&gradient), &wide(&numbers), TOLERANCE);
 
-        conv.forward(&case.x, &case.weights, Some(&case.bias), true, &mut y);
-        assert_close(conv.level.name(), &y, &clipped, TOLERANCE);
+        conv.forward(&x, &case.weights, Some(&case.bias), true, &mut y);
+        assert_close(conv.level.name(), &floats(&y), &clipped, tolerance);
         let relu = OutputGradient::Relu { gradient: &gradient, output: &y };
         case.check_backward(conv, &relu, &masked, TOLERANCE);
     });
 }
 
-fn check_pool(shape: ConvShape) {
+fn check_pool<N: Tested>(shape: ConvShape) {
     let case = Case::new(shape);
+    let x = narrow(&case.x);
     let clipped: Vec<f64> = case.output().iter().map(|y| y.max(0.0)).collect();
     let windows = windows(&case.pool());
     let best: Vec<usize> = windows.iter().map(|window| largest(&clipped, window)).collect();
     let expected: Vec<f64> = best.iter().map(|index| clipped[*index]).collect();
-    let gradient = numbers("gradient", expected.len());
+    let numbers = numbers("gradient", expected.len());
+    let gradient = narrow(&numbers);
     let mut spread = vec![0.0; clipped.len()];
-    for (index, gradient) in best.iter().zip(&gradient) {
+    for (index, gradient) in best.iter().zip(&numbers) {
         spread[*index] += if clipped[*index] > 0.0 { f64::from(*gradient) } else { 0.0 };
     }
-    case.each_level(|conv| {
-        let (mut y, mut choice) = (vec![9.0; expected.len()], vec![9; expected.len()]);
-        conv.forward_pool(&case.x, &case.weights, Some(&case.bias), &mut y, &mut choice);
-        assert_close(conv.level.name(), &y, &expected, TOLERANCE);
+    case.each_level::<N>(|conv| {
+        let (mut y, mut choice) = (vec![N::narrow(9.0); expected.len()], vec![9; expected.len()]);
+        conv.forward_pool(&x, &case.weights, Some(&case.bias), &mut y, &mut choice);
+        assert_close(conv.level.name(), &floats(&y), &expected, TOLERANCE.max(N::ROUNDING));
         let pooled = OutputGradient::ReluPool { gradient: &gradient, choice: &choice };
         case.check_backward(conv, &pooled, &spread, TOLERANCE);
     });
@@ -133,7 +178,7 @@ fn reference_norm(x: &[f64], gamma: &[f32], beta: &[f32], epsilon: f64) -> (Vec<
     (y, backward)
 }
 
-fn check_norm(shape: ConvShape, relu: bool, pool: bool) {
+fn check_norm<N: Tested>(shape: ConvShape, relu: bool, pool: bool) {
     const EPSILON: f32 = 0.1;
     let case = Case::new(shape);
     let gamma: Vec<f32> = numbers("gamma", shape.outputs);
@@ -141,27 +186,30 @@ fn check_norm(shape: ConvShape, relu: bool, pool: bool) {
     let x = convolution(&shape, &case.x, &case.weights);
     let (normalised, backward) = reference_norm(&x, &gamma, &beta, f64::from(EPSILON));
     let activated: Vec<f64> = normalised.iter().map(|y| if relu { y.max(0.0) } else { *y }).collect();
-    case.each_level(|conv| {
+    let images = narrow(&case.x);
+    // What is rounded to begin with is off by a few roundings in the end.
+    let several = |tolerance: f64| tolerance.max(12.0 * N::ROUNDING);
+    case.each_level::<N>(|conv| {
         let name = conv.level.name();
-        let mut y = vec![9.0; x.len()];
-        let moments = conv.forward_moments(&case.x, &case.weights, &mut y);
-        assert_close(name, &y, &x, TOLERANCE);
+        let mut y = vec![N::narrow(9.0); x.len()];
+        let moments = conv.forward_moments(&images, &case.weights, &mut y);
+        assert_close(name, &floats(&y), &x, TOLERANCE.max(N::ROUNDING));
         let affine = Affine::new(&moments, &gamma, &beta, EPSILON);
         // Choices are read back from the kernel: rounding may decide a near-tie the other way.
         let (gradient, passed, picked, choice);
         if pool {
             let windows = windows(&case.pool());
-            let mut output = vec![9.0; windows.len()];
-            let (mut from, mut which) = (vec![9.0; windows.len()], vec![9; windows.len()]);
+            let mut output = vec![N::narrow(9.0); windows.len()];
+            let (mut from, mut which) = (output.clone(), vec![9; windows.len()]);
             let pooled = Pooled { output: &mut output, picked: &mut from, choice: &mut which };
             affine.apply_pool(&y, shape.output_height(), shape.output_width(), relu, pooled);
             let best: Vec<f64> = windows.iter().map(|window| activated[largest(&activated, window)]).collect();
-            assert_close(name, &output, &best, 1e-4);
-            gradient = numbers("gradient", windows.len());
+            assert_close(name, &floats(&output), &best, several(1e-4));
+            gradient = narrow::<N>(&numbers("gradient", windows.len()));
             let mut spread = vec![0.0; x.len()];
             for ((window, which), gradient) in windows.iter().zip(&which).zip(&gradient) {
                 if *which < 4 {
-                    spread[window[usize::from(*which)]] += f64::from(*gradient);
+                    spread[window[usize::from(*which)]] += f64::from(gradient.wide());
                 }
             }
             for ((from, which), window) in from.iter().zip(&which).zip(&windows) {
@@ -169,16 +217,17 @@ fn check_norm(shape: ConvShape, relu: bool, pool: bool) {
             }
             (passed, picked, choice) = (spread, from, Some(which));
         } else {
-            let mut output = vec![9.0; x.len()];
+            let mut output = vec![N::narrow(9.0); x.len()];
             affine.apply(&y, relu, &mut output);
-            assert_close(name, &output, &activated, 1e-4);
-            gradient = numbers("gradient", x.len());
-            let spread = gradient.iter().zip(&output).map(|(g, y)| if relu && *y <= 0.0 { 0.0 } else { f64::from(*g) });
+            assert_close(name, &floats(&output), &activated, several(1e-4));
+            gradient = narrow::<N>(&numbers("gradient", x.len()));
+            let spread =
+                gradient.iter().zip(&output).map(|(g, y)| if relu && y.wide() <= 0.0 { 0.0 } else { f64::from(g.wide()) });
             (passed, picked, choice) = (spread.collect::<Vec<f64>>(), y.clone(), None);
         }
         let [input, of_gamma, of_beta] = backward(&passed);
         let found = affine.parameter_gradients(&picked, &gradient, relu);
-        assert_close(&format!("{name}: γ"), &found[0], &of_gamma, 2e-4);
+        assert_close(&format!("{name}: γ"), &found[0], &of_gamma, several(2e-4));
         assert_close(&format!("{name}: β"), &found[1], &of_beta, 2e-4);
         let norm = NormGradient {
             affine: &affine,
@@ -189,12 +238,22 @@ fn check_norm(shape: ConvShape, relu: bool, pool: bool) {
             relu,
             choice: choice.as_deref(),
         };
-        case.check_backward(conv, &OutputGradient::Norm(norm), &input, 2e-3);
         if !pool {
-            let mut alone = vec![9.0; x.len()];
+            let mut alone = vec![N::narrow(9.0); x.len()];
             Affine::input_gradient(&norm, &mut alone);
-            assert_close(&format!("{name}: input of the normalisation"), &alone, &input, 2e-4);
+            assert_close(&format!("{name}: input of the normalisation"), &floats(&alone), &input, several(2e-4));
         }
+        // A gradient that was rounded before it is multiplied and summed: compared with the exact backward of what was rounded.
+        let mut rounded = vec![N::default(); x.len()];
+        let frame = &conv.backward.frame;
+        let mut framed = vec![N::default(); shape.batch * frame.len() + 1 + N::PER_WORD];
+        let all = OutputGradient::Norm(norm);
+        all.fill(conv.level, &shape, (frame, all.for_rows(frame).as_ref()), 0..shape.batch, &mut framed);
+        for (place, to) in frame.places(shape.batch).into_iter().zip(rounded.chunks_exact_mut(shape.outputs)) {
+            to.copy_from_slice(&framed[place..place + shape.outputs]);
+        }
+        assert_close(&format!("{name}: gradient of the convolution"), &floats(&rounded), &input, several(2e-4));
+        case.check_backward(conv, &all, &wide(&floats(&rounded)), 1e-4);
     });
 }
 
@@ -203,63 +262,79 @@ proptest! {
 
     #[test]
     fn plain_and_with_relu(shape in shapes()) {
-        check_plain(shape);
+        check_plain::<f32>(shape);
+        check_plain::<bf16>(shape);
     }
 
     #[test]
     fn with_relu_and_pool(shape in shapes()) {
-        check_pool(shape);
+        check_pool::<f32>(shape);
+        check_pool::<bf16>(shape);
     }
 
     #[test]
     fn with_normalisation(shape in shapes(), relu: bool, pool: bool) {
-        check_norm(shape, relu, pool);
+        check_norm::<f32>(shape, relu, pool);
+        check_norm::<bf16>(shape, relu, pool);
     }
 }
 
 const SHAPE: ConvShape = ConvShape { batch: 9, height: 14, width: 14, inputs: 32, outputs: 64, kernel: 3, stride: 1, padding: 1 };
 
+fn check_real_networks<N: Tested>() {
+    check_plain::<N>(SHAPE);
+    check_plain::<N>(ConvShape { height: 28, width: 28, inputs: 1, outputs: 32, batch: 2, ..SHAPE });
+    check_pool::<N>(ConvShape { height: 28, width: 28, inputs: 1, outputs: 32, batch: 2, ..SHAPE });
+    check_norm::<N>(ConvShape { height: 7, width: 7, inputs: 64, ..SHAPE }, true, true);
+    check_plain::<N>(ConvShape { stride: 2, ..SHAPE });
+}
+
 #[test]
 fn shapes_of_real_networks() {
-    check_plain(SHAPE);
-    check_plain(ConvShape { height: 28, width: 28, inputs: 1, outputs: 32, batch: 2, ..SHAPE });
-    check_pool(ConvShape { height: 28, width: 28, inputs: 1, outputs: 32, batch: 2, ..SHAPE });
-    check_norm(ConvShape { height: 7, width: 7, inputs: 64, ..SHAPE }, true, true);
-    check_plain(ConvShape { stride: 2, ..SHAPE });
+    check_real_networks::<f32>();
+    check_real_networks::<bf16>();
+}
+
+fn check_gelu<N: Tested>() {
+    let case = Case::new(ConvShape { batch: 2, height: 5, width: 5, inputs: 3, outputs: 4, ..SHAPE });
+    let gradient = narrow::<N>(&numbers("gradient", case.shape.output_len()));
+    case.each_level::<N>(|conv| {
+        let mut x = vec![N::narrow(9.0); gradient.len()];
+        conv.forward(&narrow(&case.x), &case.weights, Some(&case.bias), false, &mut x);
+        let expected: Vec<f64> = gradient
+            .iter()
+            .zip(&x)
+            .map(|(g, x)| {
+                let x = f64::from(x.wide());
+                let phi = 0.5 * libm::erfc(-x / std::f64::consts::SQRT_2);
+                let exact = f64::from(g.wide()) * (phi + x * (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt());
+                f64::from(N::narrow(exact as f32).wide())
+            })
+            .collect();
+        let mut y = vec![N::narrow(9.0); x.len()];
+        gelu(&x, &mut y);
+        let gradient = OutputGradient::Gelu { gradient: &gradient, input: &x };
+        case.check_backward(conv, &gradient, &expected, TOLERANCE.max(2.0 * N::ROUNDING));
+    });
 }
 
 #[test]
 fn with_gelu() {
-    let case = Case::new(ConvShape { batch: 2, height: 5, width: 5, inputs: 3, outputs: 4, ..SHAPE });
-    let gradient = numbers("gradient", case.shape.output_len());
-    let expected: Vec<f64> = gradient
-        .iter()
-        .zip(case.output())
-        .map(|(g, x)| {
-            let phi = 0.5 * libm::erfc(-x / std::f64::consts::SQRT_2);
-            f64::from(*g) * (phi + x * (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt())
-        })
-        .collect();
-    case.each_level(|conv| {
-        let mut x = vec![9.0; expected.len()];
-        conv.forward(&case.x, &case.weights, Some(&case.bias), false, &mut x);
-        let mut y = vec![9.0; x.len()];
-        gelu(&x, &mut y);
-        let gradient = OutputGradient::Gelu { gradient: &gradient, input: &x };
-        case.check_backward(conv, &gradient, &expected, TOLERANCE);
-    });
+    check_gelu::<f32>();
+    check_gelu::<bf16>();
 }
 
 /// The bits of everything a training step computes.
-fn step(threads: usize) -> Vec<u32> {
+fn step<N: Tested>(threads: usize) -> Vec<u32> {
     let case = Case::new(ConvShape { batch: 13, ..SHAPE });
-    let conv = Convolution::new(case.shape).unwrap();
+    let conv = Convolution::<N>::new(case.shape).unwrap();
+    let x = narrow(&case.x);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     pool.install(|| {
-        let mut y = vec![0.0; case.shape.output_len()];
-        let moments = conv.forward_moments(&case.x, &case.weights, &mut y);
+        let mut y = vec![N::default(); case.shape.output_len()];
+        let moments = conv.forward_moments(&x, &case.weights, &mut y);
         let affine = Affine::new(&moments, &case.bias, &case.bias, 1e-5);
-        let gradient = numbers("gradient", y.len());
+        let gradient = narrow::<N>(&numbers("gradient", y.len()));
         let [gamma, beta] = affine.parameter_gradients(&y, &gradient, true);
         let norm = NormGradient {
             affine: &affine,
@@ -270,19 +345,24 @@ fn step(threads: usize) -> Vec<u32> {
             relu: true,
             choice: None,
         };
-        let mut found = (vec![0.0; case.x.len()], vec![0.0; case.weights.len()], vec![0.0; case.bias.len()]);
+        let mut found = (vec![N::default(); x.len()], vec![0.0; case.weights.len()], vec![0.0; case.bias.len()]);
         let into = Gradients { input: Some(&mut found.0), weights: Some(&mut found.1), bias: Some(&mut found.2) };
-        conv.backward(&case.x, &case.weights, &OutputGradient::Norm(norm), into);
-        let all = [y, gamma, beta, found.0, found.1, found.2, moments.mean, moments.variance];
+        conv.backward(&x, &case.weights, &OutputGradient::Norm(norm), into);
+        let all = [floats(&y), gamma, beta, floats(&found.0), found.1, found.2, moments.mean, moments.variance];
         all.iter().flatten().map(|value| value.to_bits()).collect()
     })
 }
 
+fn check_threads<N: Tested>() {
+    let one = step::<N>(1);
+    assert!(step::<N>(2) == one, "two threads give other bits than one");
+    assert!(step::<N>(3) == one, "three threads give other bits than one");
+}
+
 #[test]
 fn results_are_the_same_bits_for_any_number_of_threads() {
-    let one = step(1);
-    assert!(step(2) == one, "two threads give other bits than one");
-    assert!(step(3) == one, "three threads give other bits than one");
+    check_threads::<f32>();
+    check_threads::<bf16>();
 }
 
 #[test]

@@ -1,15 +1,16 @@
 //! The microkernel of a sweep: a tile of pixels × channels is summed in registers, one broadcast and a few fused
-//! multiply-adds for each number that goes in.
+//! multiply-adds for each word that goes in: an `f32`, or two `bf16` of neighbouring channels.
 
 use super::pack::Packed;
 use super::plan::{Phase, Pixel, Run};
+use crate::kernels::Number;
 use crate::kernels::simd::{Simd, Task};
 
 /// A run of fewer numbers is not worth setting up.
 const SHORT: usize = 8;
 
 /// Sweeps a group of framed images.
-pub(crate) struct SweepGroup<'a> {
+pub(crate) struct SweepGroup<'a, N: Number, O> {
     /// The phase of the sweep.
     pub phase: &'a Phase,
     /// Which it is.
@@ -17,32 +18,33 @@ pub(crate) struct SweepGroup<'a> {
     /// Images in the group; the last group of a batch may have fewer than a full one.
     pub images: usize,
     /// The framed images.
-    pub from: &'a [f32],
+    pub from: &'a [N],
     /// The weights.
-    pub weights: &'a Packed,
-    /// Added to each channel, padded to whole vectors.
+    pub weights: &'a Packed<N>,
+    /// What each channel's sum starts from, padded to whole vectors.
     pub bias: &'a [f32],
     /// Whether negative sums become zero.
     pub relu: bool,
     /// What comes out, `channels` apart at each pixel's place.
-    pub to: &'a mut [f32],
+    pub to: &'a mut [O],
     /// Channels that come out.
     pub channels: usize,
 }
 
-impl Task for SweepGroup<'_> {
+impl<N: Number, O: Number> Task for SweepGroup<'_, N, O> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let pixels = &self.phase.pixels[..self.images * self.phase.pixels_of_image];
         let Some((from, to)) = reach(pixels) else { return };
-        assert!(from + self.phase.reach() <= self.from.len(), "windows lie inside the framed images");
+        assert!(from + self.phase.reach(N::PER_WORD) <= self.from.len(), "windows lie inside the framed images");
         assert!(to + self.channels <= self.to.len(), "pixels lie inside what comes out");
+        let depth: usize = self.phase.runs.iter().map(|run| run.length.div_ceil(N::PER_WORD)).sum();
         for (index, block) in self.weights.blocks.iter().enumerate() {
             let width = block.vectors * S::LANES;
             let rows = self.weights.rows(self.index, index);
-            assert!(self.phase.depth() * width <= rows.len() && block.start + width <= self.bias.len());
+            assert!(depth * width <= rows.len() && block.start + width <= self.bias.len());
             let block = BlockOfChannels {
                 runs: &self.phase.runs,
                 from: self.from.as_ptr(),
@@ -75,18 +77,18 @@ fn reach(pixels: &[Pixel]) -> Option<(usize, usize)> {
     Some((from, to))
 }
 
-struct BlockOfChannels<'a> {
+struct BlockOfChannels<'a, N: Number, O> {
     runs: &'a [Run],
-    from: *const f32,
-    weights: *const f32,
+    from: *const N,
+    weights: *const N::Word,
     bias: *const f32,
     relu: bool,
-    to: *mut f32,
+    to: *mut O,
     vectors: usize,
     channels: usize,
 }
 
-impl BlockOfChannels<'_> {
+impl<N: Number, O: Number> BlockOfChannels<'_, N, O> {
     /// # Safety
     /// Every pixel's runs must lie inside what `from` points to, its `channels` numbers inside what `to` points to; `weights`
     /// must hold a row of `V` vectors for each number of the runs, `bias` one row.
@@ -112,12 +114,17 @@ impl BlockOfChannels<'_> {
     /// # Safety
     /// As [`Self::sweep`].
     #[inline(always)]
-    unsafe fn sums<S: Simd, const P: usize, const V: usize>(&self, simd: S, windows: [*const f32; P]) -> [[S::Vector; V]; P] {
-        let mut sums = [[simd.splat(0.0); V]; P];
+    unsafe fn sums<S: Simd, const P: usize, const V: usize>(&self, simd: S, windows: [*const N; P]) -> [[S::Vector; V]; P] {
+        let mut row = [simd.splat(0.0); V];
+        for (vector, row) in row.iter_mut().enumerate() {
+            // SAFETY: the bias has `V` vectors.
+            *row = unsafe { simd.load(self.bias.add(vector * S::LANES)) };
+        }
+        let mut sums = [row; P];
         let mut weights = self.weights;
         if S::REGISTERS >= 32 && self.runs.iter().all(|run| run.length < SHORT) {
             // Setting up a run would take longer than the run: numbers are found one by one, which AVX2 has too few registers for.
-            for number in self.runs.iter().flat_map(|run| run.from..run.from + run.length) {
+            for number in self.runs.iter().flat_map(|run| (run.from..run.from + run.length).step_by(N::PER_WORD)) {
                 // SAFETY: the number lies inside the window, and there is a row of weights for it.
                 unsafe {
                     self.step::<S, P, V>(simd, windows, number, weights, &mut sums);
@@ -132,10 +139,10 @@ impl BlockOfChannels<'_> {
                 // SAFETY: the run starts inside the window.
                 *number = unsafe { number.add(run.from) };
             }
-            for step in 0..run.length {
-                // SAFETY: the run has more than `step` numbers, and there is a row of weights for each.
+            for step in 0..run.length.div_ceil(N::PER_WORD) {
+                // SAFETY: the run has more than `step` words, and there is a row of weights for each.
                 unsafe {
-                    self.step::<S, P, V>(simd, numbers, step, weights, &mut sums);
+                    self.step::<S, P, V>(simd, numbers, step * N::PER_WORD, weights, &mut sums);
                     weights = weights.add(V * S::LANES);
                 }
             }
@@ -151,32 +158,30 @@ impl BlockOfChannels<'_> {
     unsafe fn step<S: Simd, const P: usize, const V: usize>(
         &self,
         simd: S,
-        windows: [*const f32; P],
+        windows: [*const N; P],
         at: usize,
-        weights: *const f32,
+        weights: *const N::Word,
         sums: &mut [[S::Vector; V]; P],
     ) {
         let mut row = [simd.splat(0.0); V];
         for (vector, row) in row.iter_mut().enumerate() {
             // SAFETY: the row holds `V` vectors.
-            *row = unsafe { simd.load(weights.add(vector * S::LANES)) };
+            *row = unsafe { simd.load(weights.add(vector * S::LANES).cast()) };
         }
         for (window, sums) in windows.into_iter().zip(sums) {
             // SAFETY: the window is valid at `at`.
-            let number = simd.splat(unsafe { *window.add(at) });
+            let number = unsafe { N::splat(simd, window.add(at)) };
             for vector in 0..V {
-                sums[vector] = simd.multiply_add(number, row[vector], sums[vector]);
+                sums[vector] = N::multiply_add(simd, number, row[vector], sums[vector]);
             }
         }
     }
 
     /// # Safety
-    /// `to` must be valid for writing `channels` numbers, `bias` for reading `V` vectors.
+    /// `to` must be valid for writing `channels` numbers.
     #[inline(always)]
-    unsafe fn store<S: Simd, const V: usize>(&self, simd: S, to: *mut f32, sums: [S::Vector; V]) {
-        for (vector, sum) in sums.into_iter().enumerate() {
-            // SAFETY: the bias has `V` vectors.
-            let mut value = simd.add(sum, unsafe { simd.load(self.bias.add(vector * S::LANES)) });
+    unsafe fn store<S: Simd, const V: usize>(&self, simd: S, to: *mut O, sums: [S::Vector; V]) {
+        for (vector, mut value) in sums.into_iter().enumerate() {
             if self.relu {
                 // What is not a number stays so.
                 value = simd.max(simd.splat(0.0), value);
@@ -185,9 +190,9 @@ impl BlockOfChannels<'_> {
             // SAFETY: `left` numbers of the block's channels are at `to` and after.
             unsafe {
                 if left >= S::LANES {
-                    simd.store(to.add(vector * S::LANES), value);
+                    O::store(simd, to.add(vector * S::LANES), S::LANES, value);
                 } else {
-                    simd.store_first(to.add(vector * S::LANES), left, value);
+                    O::store(simd, to.add(vector * S::LANES), left, value);
                 }
             }
         }

@@ -1,8 +1,10 @@
 //! The microkernel of the weight gradient: a block of window positions × output channels is summed in registers over the
-//! pixels of a group of images.
+//! pixels of a group of images. A word holds one image's `f32`, or the `bf16` of two images at the same place, whose products are
+//! added.
 
 use super::pack::{Block, blocks};
 use super::plan::{Phase, Pixel};
+use crate::kernels::Number;
 use crate::kernels::simd::{Level, Simd, Task};
 
 /// Pixels summed before a block's sums return to memory, so that what they read stays in the first-level cache.
@@ -86,24 +88,24 @@ impl Positions {
 }
 
 /// Adds a group's share to the sums.
-pub(crate) struct AddWeightGradient<'a> {
+pub(crate) struct AddWeightGradient<'a, N: Number> {
     /// How the sums are cut.
     pub blocks: &'a WeightBlocks,
     /// Windows of the framed images: `from` of each pixel.
     pub windows: &'a [Pixel],
-    /// The framed images.
-    pub images: &'a [f32],
+    /// The framed images, side by side.
+    pub images: &'a [N::Word],
     /// Where each pixel's gradient starts.
     pub places: &'a [usize],
-    /// The gradient, with room for a vector read at its very end.
-    pub gradient: &'a [f32],
+    /// The gradient, side by side likewise, with room for a vector read at its very end.
+    pub gradient: &'a [N::Word],
     /// The sums, rows × columns.
     pub sums: &'a mut [f32],
     /// Whether the sums begin here: what they hold is left over from other work.
     pub fresh: bool,
 }
 
-impl Task for AddWeightGradient<'_> {
+impl<N: Number> Task for AddWeightGradient<'_, N> {
     type Output = ();
 
     #[inline(always)]
@@ -120,7 +122,7 @@ impl Task for AddWeightGradient<'_> {
             for (block, positions) in blocks {
                 assert!(block.start + block.vectors * S::LANES <= *columns);
                 for positions in positions {
-                    let stretch = Stretch {
+                    let stretch = Stretch::<N> {
                         windows,
                         images: self.images.as_ptr(),
                         places,
@@ -139,18 +141,18 @@ impl Task for AddWeightGradient<'_> {
     }
 }
 
-struct Stretch<'a> {
+struct Stretch<'a, N: Number> {
     windows: &'a [Pixel],
-    images: *const f32,
+    images: *const N::Word,
     places: &'a [usize],
-    gradient: *const f32,
+    gradient: *const N::Word,
     sums: *mut f32,
     columns: usize,
     positions: &'a Positions,
     fresh: bool,
 }
 
-impl Stretch<'_> {
+impl<N: Number> Stretch<'_, N> {
     /// # Safety
     /// As [`Self::add`], for `vectors`.
     #[inline(always)]
@@ -189,14 +191,14 @@ impl Stretch<'_> {
             let mut row = [simd.splat(0.0); V];
             for (vector, row) in row.iter_mut().enumerate() {
                 // SAFETY: there are `V` vectors at the place.
-                *row = unsafe { simd.load(gradient.add(vector * S::LANES)) };
+                *row = unsafe { simd.load(gradient.add(vector * S::LANES).cast()) };
             }
             for (position, sums) in sums.iter_mut().enumerate() {
                 let from = if CONTIGUOUS { first + position } else { self.positions.from[position] };
                 // SAFETY: the position lies inside `images`.
-                let number = simd.splat(unsafe { *window.add(from) });
+                let number = N::splat_word(simd, unsafe { *window.add(from) });
                 for vector in 0..V {
-                    sums[vector] = simd.multiply_add(number, row[vector], sums[vector]);
+                    sums[vector] = N::multiply_add(simd, number, row[vector], sums[vector]);
                 }
             }
         }

@@ -6,8 +6,9 @@
 
 use rayon::prelude::*;
 
-use super::columns::{Deviations, Plain, Terms, sum_columns, vector};
-use super::pool::{Pooled, pool_pairs_with};
+use super::columns::{Deviations, Plain, Terms, sum_columns};
+use super::number::{Number, each_vector, read, write};
+use super::pool::{PoolPairsWith, Pooled};
 use super::simd::{Level, Simd, Task};
 
 /// Rows whose statistics are taken together.
@@ -33,9 +34,9 @@ impl Moments {
     ///
     /// # Panics
     /// When `x` is empty or not a whole number of rows.
-    pub fn of(x: &[f32], channels: usize) -> Self {
+    pub fn of<N: Number>(x: &[N], channels: usize) -> Self {
         assert!(!x.is_empty() && x.len().is_multiple_of(channels), "statistics are taken over whole rows");
-        let level = Level::best();
+        let level = N::best();
         let parts: Vec<_> = x.par_chunks(PART * channels).map(|part| PartialMoments::of(level, part, channels)).collect();
         PartialMoments::join(&parts)
     }
@@ -51,8 +52,8 @@ pub(crate) struct PartialMoments {
 
 impl PartialMoments {
     /// Those of `x`, rows of `channels`.
-    pub(crate) fn of(level: Level, x: &[f32], channels: usize) -> Self {
-        level.run(Accumulate { x, channels })
+    pub(crate) fn of<N: Number>(level: Level, x: &[N], channels: usize) -> Self {
+        N::run(level, Accumulate { x, channels })
     }
 
     /// Joins parts in their order.
@@ -77,12 +78,12 @@ impl PartialMoments {
     }
 }
 
-struct Accumulate<'a> {
-    x: &'a [f32],
+struct Accumulate<'a, N> {
+    x: &'a [N],
     channels: usize,
 }
 
-impl Task for Accumulate<'_> {
+impl<N: Number> Task for Accumulate<'_, N> {
     type Output = PartialMoments;
 
     #[inline(always)]
@@ -134,16 +135,8 @@ impl Affine {
     ///
     /// # Panics
     /// When the slices differ in length or are not whole rows.
-    pub fn apply(&self, x: &[f32], relu: bool, y: &mut [f32]) {
-        let channels = self.scale.len();
-        assert!(x.len() == y.len() && x.len().is_multiple_of(channels), "input and output are the same whole rows");
-        let level = Level::best();
-        let line = repeat(channels);
-        let (scale, shift) = (repeated(&self.scale, line), repeated(&self.shift, line));
-        let piece = PIECE.next_multiple_of(line);
-        y.par_chunks_mut(piece).zip(x.par_chunks(piece)).for_each(|(y, x)| {
-            level.run(Apply { scale: &scale, shift: &shift, x, relu, y });
-        });
+    pub fn apply<N: Number>(&self, x: &[N], relu: bool, y: &mut [N]) {
+        scale_shift(x, &self.scale, &self.shift, relu, y);
     }
 
     /// [`Affine::apply`], then the largest of each 2×2 window of the images `x`, `[N, height, width, C]`: `pooled.output` is
@@ -152,7 +145,7 @@ impl Affine {
     ///
     /// # Panics
     /// When a slice does not have the length of its shape.
-    pub fn apply_pool(&self, x: &[f32], height: usize, width: usize, relu: bool, pooled: Pooled<'_>) {
+    pub fn apply_pool<N: Number>(&self, x: &[N], height: usize, width: usize, relu: bool, pooled: Pooled<'_, N>) {
         let channels = self.scale.len();
         let (whole, part) = (height * width * channels, (height / 2) * (width / 2) * channels);
         assert!(x.len().is_multiple_of(whole), "there are whole images");
@@ -162,11 +155,12 @@ impl Affine {
         if part == 0 {
             return;
         }
-        let level = Level::best();
+        let level = N::best();
         x.par_chunks(whole)
             .zip(output.par_chunks_mut(part).zip(picked.par_chunks_mut(part).zip(choice.par_chunks_mut(part))))
             .for_each(|(x, (output, (picked, choice)))| {
-                pool_pairs_with(level, x, width, &self.scale, &self.shift, relu, Pooled { output, picked, choice });
+                let to = Pooled { output, picked, choice };
+                N::run(level, PoolPairsWith { x, width, scale: &self.scale, shift: &self.shift, relu, to });
             });
     }
 
@@ -175,15 +169,15 @@ impl Affine {
     ///
     /// # Panics
     /// When the slices differ in length or are not whole rows.
-    pub fn parameter_gradients(&self, x: &[f32], gradient: &[f32], relu: bool) -> [Vec<f32>; 2] {
+    pub fn parameter_gradients<N: Number>(&self, x: &[N], gradient: &[N], relu: bool) -> [Vec<f32>; 2] {
         let channels = self.scale.len();
         assert!(x.len() == gradient.len() && x.len().is_multiple_of(channels), "input and gradient are the same whole rows");
-        let level = Level::best();
+        let level = N::best();
         let part = (x.len() / channels).div_ceil(CHUNKS).max(1) * channels;
         let parts: Vec<[Vec<f32>; 2]> = x
             .par_chunks(part)
             .zip(gradient.par_chunks(part))
-            .map(|(x, gradient)| level.run(SumGradients { affine: self, x, gradient, relu }))
+            .map(|(x, gradient)| N::run(level, SumGradients { affine: self, x, gradient, relu }))
             .collect();
         let mut sums = [vec![0.0f32; channels], vec![0.0f32; channels]];
         for part in &parts {
@@ -199,27 +193,44 @@ impl Affine {
     ///
     /// # Panics
     /// When the slices of `of` and `to` differ in length.
-    pub fn input_gradient(of: &NormGradient<'_>, to: &mut [f32]) {
+    pub fn input_gradient<N: Number>(of: &NormGradient<'_, N>, to: &mut [N]) {
         let channels = of.channels();
         assert!(of.choice.is_none() && of.input.len() == to.len() && of.gradient.len() == to.len(), "all have one length");
-        let level = Level::best();
+        let level = N::best();
         let rows = of.for_rows(repeat(channels) / channels);
         let piece = PIECE.next_multiple_of(rows.line());
         to.par_chunks_mut(piece)
             .zip(of.input.par_chunks(piece).zip(of.gradient.par_chunks(piece)))
-            .for_each(|(to, (input, gradient))| level.run(FillRows { rows: &rows, input, gradient, relu: of.relu, to }));
+            .for_each(|(to, (input, gradient))| N::run(level, FillRows { rows: &rows, input, gradient, relu: of.relu, to }));
     }
+}
+
+/// y = scale · x + shift, and max(y, 0) with `relu`, over rows of channels. `x` and `y` may be of different numbers.
+///
+/// # Panics
+/// When the slices differ in length or are not whole rows.
+pub fn scale_shift<A: Number, B: Number>(x: &[A], scale: &[f32], shift: &[f32], relu: bool, y: &mut [B]) {
+    let channels = scale.len();
+    assert_eq!(channels, shift.len(), "there is a shift for each scale");
+    assert!(x.len() == y.len() && x.len().is_multiple_of(channels), "input and output are the same whole rows");
+    let level = B::best();
+    let line = repeat(channels);
+    let (scale, shift) = (repeated(scale, line), repeated(shift, line));
+    let piece = PIECE.next_multiple_of(line);
+    y.par_chunks_mut(piece).zip(x.par_chunks(piece)).for_each(|(y, x)| {
+        B::run(level, Apply { scale: &scale, shift: &shift, x, relu, y });
+    });
 }
 
 /// What the gradient of a batch normalisation's input is computed from.
 #[derive(Clone, Copy, Debug)]
-pub struct NormGradient<'a> {
+pub struct NormGradient<'a, N> {
     /// The normalisation.
     pub affine: &'a Affine,
     /// What it was given, `[N, H, W, C]`.
-    pub input: &'a [f32],
+    pub input: &'a [N],
     /// Gradient of its output, or of the pooled output.
-    pub gradient: &'a [f32],
+    pub gradient: &'a [N],
     /// Gradient of γ, `[C]`.
     pub gamma: &'a [f32],
     /// Gradient of β, `[C]`.
@@ -230,7 +241,7 @@ pub struct NormGradient<'a> {
     pub choice: Option<&'a [u8]>,
 }
 
-impl NormGradient<'_> {
+impl<N: Number> NormGradient<'_, N> {
     pub(crate) fn channels(&self) -> usize {
         self.affine.scale.len()
     }
@@ -270,83 +281,89 @@ impl RowGradient {
 
     /// The gradient of a row, from the gradient of the output.
     #[inline(always)]
-    pub(crate) fn fill(&self, input: &[f32], gradient: &[f32], relu: bool, to: &mut [f32]) {
-        let line = to.len();
-        let (input, gradient) = (&input[..line], &gradient[..line]);
-        let (scale, shift, mean) = (&self.scale[..line], &self.shift[..line], &self.mean[..line]);
-        let (by, plus) = (&self.by[..line], &self.plus[..line]);
+    pub(crate) fn fill<S: Simd, N: Number>(&self, simd: S, input: &[N], gradient: &[N], relu: bool, to: &mut [N]) {
         // The comparison repeats the arithmetic of `Apply`, so that both agree on what the ReLU passed.
-        let threshold = if relu { 0.0 } else { f32::NEG_INFINITY };
-        for index in 0..line {
-            let passed = if input[index] * scale[index] + shift[index] > threshold { gradient[index] } else { 0.0 };
-            to[index] = scale[index] * passed + (by[index] * (input[index] - mean[index]) + plus[index]);
-        }
+        let (zero, threshold) = (simd.splat(0.0), simd.splat(if relu { 0.0 } else { f32::NEG_INFINITY }));
+        each_vector!(S, to.len(), |at, count| {
+            let (x, scale) = (read(simd, input, at, count), read(simd, &self.scale, at, count));
+            let value = simd.add(simd.multiply(x, scale), read(simd, &self.shift, at, count));
+            let passed = simd.select_greater(value, threshold, read(simd, gradient, at, count), zero);
+            write(simd, to, at, count, self.value(simd, x, scale, passed, at, count));
+        });
     }
 
     /// The same where `to` holds the gradient that the pooling passed.
     #[inline(always)]
-    pub(crate) fn add_means(&self, input: &[f32], to: &mut [f32]) {
-        let line = to.len();
-        let input = &input[..line];
-        let (scale, mean) = (&self.scale[..line], &self.mean[..line]);
-        let (by, plus) = (&self.by[..line], &self.plus[..line]);
-        for index in 0..line {
-            to[index] = scale[index] * to[index] + (by[index] * (input[index] - mean[index]) + plus[index]);
-        }
+    pub(crate) fn add_means<S: Simd, N: Number>(&self, simd: S, input: &[N], to: &mut [N]) {
+        each_vector!(S, to.len(), |at, count| {
+            let (x, scale) = (read(simd, input, at, count), read(simd, &self.scale, at, count));
+            let value = self.value(simd, x, scale, read(simd, to, at, count), at, count);
+            write(simd, to, at, count, value);
+        });
+    }
+
+    /// scale · passed + by · (x − mean) + plus.
+    #[inline(always)]
+    fn value<S: Simd>(&self, simd: S, x: S::Vector, scale: S::Vector, passed: S::Vector, at: usize, count: usize) -> S::Vector {
+        let apart = simd.subtract(x, read(simd, &self.mean, at, count));
+        let means = simd.multiply_add(read(simd, &self.by, at, count), apart, read(simd, &self.plus, at, count));
+        simd.multiply_add(scale, passed, means)
     }
 }
 
-struct FillRows<'a> {
+struct FillRows<'a, N> {
     rows: &'a RowGradient,
-    input: &'a [f32],
-    gradient: &'a [f32],
+    input: &'a [N],
+    gradient: &'a [N],
     relu: bool,
-    to: &'a mut [f32],
+    to: &'a mut [N],
 }
 
-impl Task for FillRows<'_> {
+impl<N: Number> Task for FillRows<'_, N> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(self, simd: S) {
         let line = self.rows.line();
         for ((to, input), gradient) in self.to.chunks_mut(line).zip(self.input.chunks(line)).zip(self.gradient.chunks(line)) {
-            self.rows.fill(input, gradient, self.relu, to);
+            self.rows.fill(simd, input, gradient, self.relu, to);
         }
     }
 }
 
-struct Apply<'a> {
+struct Apply<'a, A, B> {
     scale: &'a [f32],
     shift: &'a [f32],
-    x: &'a [f32],
+    x: &'a [A],
     relu: bool,
-    y: &'a mut [f32],
+    y: &'a mut [B],
 }
 
-impl Task for Apply<'_> {
+impl<A: Number, B: Number> Task for Apply<'_, A, B> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        let least = if self.relu { 0.0 } else { f32::NEG_INFINITY };
+    fn run<S: Simd>(self, simd: S) {
+        let least = simd.splat(if self.relu { 0.0 } else { f32::NEG_INFINITY });
         for (y, x) in self.y.chunks_mut(self.scale.len()).zip(self.x.chunks(self.scale.len())) {
-            for (((y, x), scale), shift) in y.iter_mut().zip(x).zip(self.scale).zip(self.shift) {
-                let value = x * scale + shift;
-                *y = if value < least { least } else { value };
-            }
+            each_vector!(S, y.len(), |at, count| {
+                let scaled = simd.multiply(read(simd, x, at, count), read(simd, self.scale, at, count));
+                let value = simd.add(scaled, read(simd, self.shift, at, count));
+                // What is not a number stays so.
+                write(simd, y, at, count, simd.max(least, value));
+            });
         }
     }
 }
 
-struct SumGradients<'a> {
+struct SumGradients<'a, N> {
     affine: &'a Affine,
-    x: &'a [f32],
-    gradient: &'a [f32],
+    x: &'a [N],
+    gradient: &'a [N],
     relu: bool,
 }
 
-impl Task for SumGradients<'_> {
+impl<N: Number> Task for SumGradients<'_, N> {
     /// Σ g · (x − mean) and Σ g of each channel.
     type Output = [Vec<f32>; 2];
 
@@ -359,21 +376,21 @@ impl Task for SumGradients<'_> {
     }
 }
 
-impl<S: Simd> Terms<S, 2> for SumGradients<'_> {
+impl<S: Simd, N: Number> Terms<S, 2> for SumGradients<'_, N> {
     /// Scale, shift and mean.
     type Column = [S::Vector; 3];
 
     #[inline(always)]
     fn column(&self, simd: S, channel: usize, count: usize) -> [S::Vector; 3] {
         let Affine { scale, shift, mean, .. } = self.affine;
-        [vector(simd, scale, channel, count), vector(simd, shift, channel, count), vector(simd, mean, channel, count)]
+        [read(simd, scale, channel, count), read(simd, shift, channel, count), read(simd, mean, channel, count)]
     }
 
     #[inline(always)]
     fn add(&self, simd: S, column: [S::Vector; 3], at: usize, count: usize, [products, plain]: &mut [S::Vector; 2]) {
         let [scale, shift, mean] = column;
-        let x = vector(simd, self.x, at, count);
-        let mut passed = vector(simd, self.gradient, at, count);
+        let x = read(simd, self.x, at, count);
+        let mut passed = read(simd, self.gradient, at, count);
         if self.relu {
             // Product and sum are rounded apart, as where the output was computed, so that both agree on what passed.
             let zero = simd.splat(0.0);

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::number::{Number, each_vector, read, write};
 use super::simd::{Level, Simd, Task};
 
 /// A pooling of one shape.
@@ -57,32 +58,32 @@ impl PoolShape {
 ///
 /// # Panics
 /// When a slice does not have the length of its shape.
-pub fn max_pool(shape: PoolShape, x: &[f32], y: &mut [f32]) {
+pub fn max_pool<N: Number>(shape: PoolShape, x: &[N], y: &mut [N]) {
     shape.check(x.len(), y.len());
-    each_image(shape, x, y, |level, x, y| level.run(Forward { shape, x, y, fold: Fold::Max }));
+    each_image(shape, x, y, |level, x, y| N::run(level, Forward { shape, x, y, fold: Fold::Max }));
 }
 
 /// The mean of each window.
 ///
 /// # Panics
 /// When a slice does not have the length of its shape.
-pub fn avg_pool(shape: PoolShape, x: &[f32], y: &mut [f32]) {
+pub fn avg_pool<N: Number>(shape: PoolShape, x: &[N], y: &mut [N]) {
     shape.check(x.len(), y.len());
-    each_image(shape, x, y, |level, x, y| level.run(Forward { shape, x, y, fold: Fold::Mean }));
+    each_image(shape, x, y, |level, x, y| N::run(level, Forward { shape, x, y, fold: Fold::Mean }));
 }
 
 /// The gradient of [`max_pool`]'s input: each window's gradient goes to the first of its largest numbers.
 ///
 /// # Panics
 /// When a slice does not have the length of its shape.
-pub fn max_pool_backward(shape: PoolShape, x: &[f32], gradient: &[f32], to: &mut [f32]) {
+pub fn max_pool_backward<N: Number>(shape: PoolShape, x: &[N], gradient: &[N], to: &mut [N]) {
     shape.check(x.len(), gradient.len());
     assert_eq!(x.len(), to.len(), "input and its gradient have one length");
     let (whole, part) = (shape.input_image(), shape.output_image());
-    let level = Level::best();
+    let level = N::best();
     to.par_chunks_mut(whole).enumerate().for_each(|(image, to)| {
         let (x, gradient) = (&x[image * whole..][..whole], &gradient[image * part..][..part]);
-        level.run(MaxBackward { shape, x, gradient, to });
+        N::run(level, MaxBackward { shape, x, gradient, to });
     });
 }
 
@@ -90,20 +91,20 @@ pub fn max_pool_backward(shape: PoolShape, x: &[f32], gradient: &[f32], to: &mut
 ///
 /// # Panics
 /// When a slice does not have the length of its shape.
-pub fn avg_pool_backward(shape: PoolShape, gradient: &[f32], to: &mut [f32]) {
+pub fn avg_pool_backward<N: Number>(shape: PoolShape, gradient: &[N], to: &mut [N]) {
     shape.check(to.len(), gradient.len());
     let (whole, part) = (shape.input_image(), shape.output_image());
-    let level = Level::best();
+    let level = N::best();
     to.par_chunks_mut(whole).enumerate().for_each(|(image, to)| {
-        level.run(MeanBackward { shape, gradient: &gradient[image * part..][..part], to });
+        N::run(level, MeanBackward { shape, gradient: &gradient[image * part..][..part], to });
     });
 }
 
-fn each_image(shape: PoolShape, x: &[f32], y: &mut [f32], work: impl Fn(Level, &[f32], &mut [f32]) + Sync) {
+fn each_image<N: Number>(shape: PoolShape, x: &[N], y: &mut [N], work: impl Fn(Level, &[N], &mut [N]) + Sync) {
     if y.is_empty() {
         return;
     }
-    let level = Level::best();
+    let level = N::best();
     x.par_chunks(shape.input_image()).zip(y.par_chunks_mut(shape.output_image())).for_each(|(x, y)| work(level, x, y));
 }
 
@@ -113,103 +114,101 @@ enum Fold {
     Mean,
 }
 
-/// One image.
-struct Forward<'a> {
-    shape: PoolShape,
-    x: &'a [f32],
-    y: &'a mut [f32],
-    fold: Fold,
-}
-
-impl Task for Forward<'_> {
-    type Output = ();
-
+impl Fold {
+    /// The larger of two numbers, the first in a tie; or their sum.
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        let PoolShape { width, channels, size, stride, .. } = self.shape;
-        let columns = self.shape.columns();
-        for (window, to) in self.y.chunks_exact_mut(channels).enumerate() {
-            let (top, left) = (window / columns * stride, window % columns * stride);
-            for row in 0..size {
-                for column in 0..size {
-                    let from = &self.x[((top + row) * width + left + column) * channels..][..channels];
-                    if row + column == 0 {
-                        to.copy_from_slice(from);
-                        continue;
-                    }
-                    match self.fold {
-                        Fold::Max => {
-                            for (to, from) in to.iter_mut().zip(from) {
-                                *to = if *from > *to { *from } else { *to };
-                            }
-                        }
-                        Fold::Mean => {
-                            for (to, from) in to.iter_mut().zip(from) {
-                                *to += from;
-                            }
-                        }
-                    }
-                }
-            }
-            if let Fold::Mean = self.fold {
-                let share = 1.0 / (size * size) as f32;
-                for to in to {
-                    *to *= share;
-                }
-            }
+    fn two<S: Simd>(self, simd: S, a: S::Vector, b: S::Vector) -> S::Vector {
+        match self {
+            Self::Max => simd.select_greater(b, a, b, a),
+            Self::Mean => simd.add(a, b),
         }
     }
 }
 
 /// One image.
-struct MaxBackward<'a> {
+struct Forward<'a, N> {
     shape: PoolShape,
-    x: &'a [f32],
-    gradient: &'a [f32],
-    to: &'a mut [f32],
+    x: &'a [N],
+    y: &'a mut [N],
+    fold: Fold,
 }
 
-impl Task for MaxBackward<'_> {
+impl<N: Number> Task for Forward<'_, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let PoolShape { width, channels, size, stride, .. } = self.shape;
+        let columns = self.shape.columns();
+        let share = simd.splat(1.0 / (size * size) as f32);
+        for (window, to) in self.y.chunks_exact_mut(channels).enumerate() {
+            let (top, left) = (window / columns * stride, window % columns * stride);
+            each_vector!(S, channels, |at, count| {
+                let of =
+                    |row: usize, column: usize| read(simd, self.x, ((top + row) * width + left + column) * channels + at, count);
+                let mut value = of(0, 0);
+                for (row, column) in (0..size).flat_map(|row| (0..size).map(move |column| (row, column))).skip(1) {
+                    value = self.fold.two(simd, value, of(row, column));
+                }
+                if let Fold::Mean = self.fold {
+                    value = simd.multiply(value, share);
+                }
+                write(simd, to, at, count, value);
+            });
+        }
+    }
+}
+
+/// One image.
+struct MaxBackward<'a, N> {
+    shape: PoolShape,
+    x: &'a [N],
+    gradient: &'a [N],
+    to: &'a mut [N],
+}
+
+impl<N: Number> Task for MaxBackward<'_, N> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
         let PoolShape { width, channels, size, stride, .. } = self.shape;
         let columns = self.shape.columns();
-        self.to.fill(0.0);
+        self.to.fill(N::default());
         let mut largest = vec![0.0f32; channels];
         let mut place = vec![0u32; channels];
         for (window, gradient) in self.gradient.chunks_exact(channels).enumerate() {
             let (top, left) = (window / columns * stride, window % columns * stride);
             let start = (top * width + left) * channels;
-            largest.copy_from_slice(&self.x[start..][..channels]);
+            largest.iter_mut().zip(&self.x[start..]).for_each(|(largest, x)| *largest = x.wide());
             place.fill(0);
             for row in 0..size {
                 for column in 0..size {
                     let offset = (row * width + column) * channels;
                     let from = &self.x[start + offset..][..channels];
                     for ((largest, place), from) in largest.iter_mut().zip(&mut place).zip(from) {
-                        let larger = *from > *largest;
-                        *largest = if larger { *from } else { *largest };
+                        let larger = from.wide() > *largest;
+                        *largest = if larger { from.wide() } else { *largest };
                         *place = if larger { offset as u32 } else { *place };
                     }
                 }
             }
             for (channel, (gradient, place)) in gradient.iter().zip(&place).enumerate() {
-                self.to[start + *place as usize + channel] += gradient;
+                let to = &mut self.to[start + *place as usize + channel];
+                *to = N::narrow(to.wide() + gradient.wide());
             }
         }
     }
 }
 
 /// One image.
-struct MeanBackward<'a> {
+struct MeanBackward<'a, N> {
     shape: PoolShape,
-    gradient: &'a [f32],
-    to: &'a mut [f32],
+    gradient: &'a [N],
+    to: &'a mut [N],
 }
 
-impl Task for MeanBackward<'_> {
+impl<N: Number> Task for MeanBackward<'_, N> {
     type Output = ();
 
     #[inline(always)]
@@ -217,14 +216,14 @@ impl Task for MeanBackward<'_> {
         let PoolShape { width, channels, size, stride, .. } = self.shape;
         let columns = self.shape.columns();
         let share = 1.0 / (size * size) as f32;
-        self.to.fill(0.0);
+        self.to.fill(N::default());
         for (window, gradient) in self.gradient.chunks_exact(channels).enumerate() {
             let (top, left) = (window / columns * stride, window % columns * stride);
             for row in 0..size {
                 for column in 0..size {
                     let to = &mut self.to[((top + row) * width + left + column) * channels..][..channels];
                     for (to, gradient) in to.iter_mut().zip(gradient) {
-                        *to += gradient * share;
+                        *to = N::narrow(to.wide() + gradient.wide() * share);
                     }
                 }
             }
@@ -236,35 +235,35 @@ impl Task for MeanBackward<'_> {
 ///
 /// # Panics
 /// When a slice does not have the length of its shape.
-pub fn global_avg_pool(x: &[f32], pixels: usize, channels: usize, y: &mut [f32]) {
+pub fn global_avg_pool<N: Number>(x: &[N], pixels: usize, channels: usize, y: &mut [f32]) {
     check_global(x.len(), pixels, channels, y.len());
-    let level = Level::best();
+    let level = N::best();
     y.par_chunks_mut(channels)
         .zip(x.par_chunks(pixels * channels))
-        .for_each(|(y, x)| level.run(GlobalForward { x, y, fold: Fold::Mean }));
+        .for_each(|(y, x)| N::run(level, GlobalForward { x, y, fold: Fold::Mean }));
 }
 
 /// Largest number of each channel: `[N, pixels, C]` → `[N, C]`.
 ///
 /// # Panics
 /// When a slice does not have the length of its shape.
-pub fn global_max_pool(x: &[f32], pixels: usize, channels: usize, y: &mut [f32]) {
+pub fn global_max_pool<N: Number>(x: &[N], pixels: usize, channels: usize, y: &mut [f32]) {
     check_global(x.len(), pixels, channels, y.len());
-    let level = Level::best();
+    let level = N::best();
     y.par_chunks_mut(channels)
         .zip(x.par_chunks(pixels * channels))
-        .for_each(|(y, x)| level.run(GlobalForward { x, y, fold: Fold::Max }));
+        .for_each(|(y, x)| N::run(level, GlobalForward { x, y, fold: Fold::Max }));
 }
 
 /// The gradient of [`global_avg_pool`]'s input.
 ///
 /// # Panics
 /// When a slice does not have the length of its shape.
-pub fn global_avg_pool_backward(gradient: &[f32], pixels: usize, channels: usize, to: &mut [f32]) {
+pub fn global_avg_pool_backward<N: Number>(gradient: &[f32], pixels: usize, channels: usize, to: &mut [N]) {
     check_global(to.len(), pixels, channels, gradient.len());
     let share = 1.0 / pixels as f32;
     to.par_chunks_mut(pixels * channels).zip(gradient.par_chunks(channels)).for_each(|(to, gradient)| {
-        let shared: Vec<f32> = gradient.iter().map(|gradient| gradient * share).collect();
+        let shared: Vec<N> = gradient.iter().map(|gradient| N::narrow(gradient * share)).collect();
         for pixel in to.chunks_exact_mut(channels) {
             pixel.copy_from_slice(&shared);
         }
@@ -275,22 +274,22 @@ pub fn global_avg_pool_backward(gradient: &[f32], pixels: usize, channels: usize
 ///
 /// # Panics
 /// When a slice does not have the length of its shape.
-pub fn global_max_pool_backward(x: &[f32], gradient: &[f32], pixels: usize, channels: usize, to: &mut [f32]) {
+pub fn global_max_pool_backward<N: Number>(x: &[N], gradient: &[f32], pixels: usize, channels: usize, to: &mut [N]) {
     check_global(x.len(), pixels, channels, gradient.len());
     assert_eq!(x.len(), to.len(), "input and its gradient have one length");
     let image = pixels * channels;
     to.par_chunks_mut(image).zip(x.par_chunks(image).zip(gradient.par_chunks(channels))).for_each(|(to, (x, gradient))| {
-        to.fill(0.0);
-        let mut best: Vec<(f32, usize)> = x[..channels].iter().map(|value| (*value, 0)).collect();
+        to.fill(N::default());
+        let mut best: Vec<(f32, usize)> = x[..channels].iter().map(|value| (value.wide(), 0)).collect();
         for (pixel, values) in x.chunks_exact(channels).enumerate() {
             for (best, value) in best.iter_mut().zip(values) {
-                if *value > best.0 {
-                    *best = (*value, pixel);
+                if value.wide() > best.0 {
+                    *best = (value.wide(), pixel);
                 }
             }
         }
         for (channel, ((_, pixel), gradient)) in best.into_iter().zip(gradient).enumerate() {
-            to[pixel * channels + channel] = *gradient;
+            to[pixel * channels + channel] = N::narrow(*gradient);
         }
     });
 }
@@ -302,68 +301,58 @@ fn check_global(whole: usize, pixels: usize, channels: usize, part: usize) {
 }
 
 /// One image.
-struct GlobalForward<'a> {
-    x: &'a [f32],
+struct GlobalForward<'a, N> {
+    x: &'a [N],
     y: &'a mut [f32],
     fold: Fold,
 }
 
-impl Task for GlobalForward<'_> {
+impl<N: Number> Task for GlobalForward<'_, N> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        let channels = self.y.len();
-        let mut pixels = self.x.chunks_exact(channels);
-        self.y.copy_from_slice(pixels.next().expect("an image has a pixel"));
-        for pixel in pixels {
-            match self.fold {
-                Fold::Max => {
-                    for (y, x) in self.y.iter_mut().zip(pixel) {
-                        *y = if *x > *y { *x } else { *y };
-                    }
-                }
-                Fold::Mean => {
-                    for (y, x) in self.y.iter_mut().zip(pixel) {
-                        *y += x;
-                    }
-                }
+    fn run<S: Simd>(self, simd: S) {
+        let Self { x, y, fold } = self;
+        let channels = y.len();
+        let share = simd.splat(1.0 / (x.len() / channels) as f32);
+        each_vector!(S, channels, |at, count| {
+            let mut value = read(simd, x, at, count);
+            for pixel in (channels..x.len()).step_by(channels) {
+                value = fold.two(simd, value, read(simd, x, pixel + at, count));
             }
-        }
-        if let Fold::Mean = self.fold {
-            let share = 1.0 / (self.x.len() / channels) as f32;
-            for y in self.y {
-                *y *= share;
+            if let Fold::Mean = fold {
+                value = simd.multiply(value, share);
             }
-        }
+            write(simd, y, at, count, value);
+        });
     }
 }
 
 /// Where a normalisation with 2×2 max pooling writes; all of one length.
 #[derive(Debug)]
-pub struct Pooled<'a> {
+pub struct Pooled<'a, N> {
     /// The largest of each window.
-    pub output: &'a mut [f32],
+    pub output: &'a mut [N],
     /// What the normalisation was given there.
-    pub picked: &'a mut [f32],
+    pub picked: &'a mut [N],
     /// Which of the window's four it was, or 4 for none.
     pub choice: &'a mut [u8],
 }
 
 /// The largest of each 2×2 window of one image whose numbers are not negative, and which it was: 4 where all are zero.
-pub(crate) fn pool_pairs(level: Level, x: &[f32], width: usize, channels: usize, y: &mut [f32], choice: &mut [u8]) {
-    level.run(PoolPairs { x, width, channels, y, choice });
+pub(crate) fn pool_pairs<N: Number>(level: Level, x: &[f32], width: usize, channels: usize, y: &mut [N], choice: &mut [u8]) {
+    N::run(level, PoolPairs { x, width, channels, y, choice });
 }
 
-struct PoolPairs<'a> {
+struct PoolPairs<'a, N> {
     x: &'a [f32],
     width: usize,
     channels: usize,
-    y: &'a mut [f32],
+    y: &'a mut [N],
     choice: &'a mut [u8],
 }
 
-impl Task for PoolPairs<'_> {
+impl<N: Number> Task for PoolPairs<'_, N> {
     type Output = ();
 
     #[inline(always)]
@@ -373,43 +362,42 @@ impl Task for PoolPairs<'_> {
         if line == 0 {
             return;
         }
-        let whole = channels / S::LANES * S::LANES;
         let zero = simd.splat(0.0);
         let outputs = y.chunks_exact_mut(line).zip(choice.chunks_exact_mut(line));
         for (rows, (y, choice)) in x.chunks_exact(2 * width * channels).zip(outputs) {
             for window in 0..width / 2 {
                 let pixels = window_of(rows, width, channels, window);
                 let (y, choice) = (&mut y[window * channels..][..channels], &mut choice[window * channels..][..channels]);
-                for channel in (0..whole).step_by(S::LANES) {
-                    // SAFETY: all slices hold `channels` numbers, and a vector of them starts at `channel`.
-                    unsafe {
-                        let (mut best, mut which) = (simd.load(pixels[0].as_ptr().add(channel)), zero);
-                        for (number, pixel) in pixels.iter().enumerate().skip(1) {
-                            let value = simd.load(pixel.as_ptr().add(channel));
-                            which = simd.select_greater(value, best, simd.splat(number as f32), which);
-                            best = simd.select_greater(value, best, value, best);
-                        }
-                        simd.store(y.as_mut_ptr().add(channel), best);
-                        let which = simd.select_greater(best, zero, which, simd.splat(4.0));
-                        simd.store_codes(choice.as_mut_ptr().add(channel), which);
+                each_vector!(S, channels, |at, count| {
+                    let (mut best, mut which) = (read(simd, pixels[0], at, count), zero);
+                    for (number, pixel) in pixels.iter().enumerate().skip(1) {
+                        let value = read(simd, pixel, at, count);
+                        which = simd.select_greater(value, best, simd.splat(number as f32), which);
+                        best = simd.select_greater(value, best, value, best);
                     }
-                }
-                for channel in whole..channels {
-                    let (mut best, mut which) = (pixels[0][channel], 0);
-                    for (number, pixel) in (0u8..).zip(&pixels).skip(1) {
-                        (best, which) = if pixel[channel] > best { (pixel[channel], number) } else { (best, which) };
-                    }
-                    y[channel] = best;
-                    choice[channel] = if best > 0.0 { which } else { 4 };
-                }
+                    write(simd, y, at, count, best);
+                    write_codes(simd, choice, at, count, simd.select_greater(best, zero, which, simd.splat(4.0)));
+                });
             }
         }
     }
 }
 
+/// Writes a vector's first `count` whole numbers, 0–255, to `at` and after.
+#[inline(always)]
+fn write_codes<S: Simd>(simd: S, to: &mut [u8], at: usize, count: usize, codes: S::Vector) {
+    let to = &mut to[at..at + count];
+    if count == S::LANES {
+        // SAFETY: the slice holds a vector of bytes.
+        unsafe { simd.store_codes(to.as_mut_ptr(), codes) };
+    } else {
+        to.iter_mut().zip(simd.lanes_of(codes)).for_each(|(to, code)| *to = code as u8);
+    }
+}
+
 /// The four pixels of a 2×2 window of two rows.
 #[inline(always)]
-fn window_of(rows: &[f32], width: usize, channels: usize, window: usize) -> [&[f32]; 4] {
+fn window_of<N>(rows: &[N], width: usize, channels: usize, window: usize) -> [&[N]; 4] {
     let (upper, lower) = rows.split_at(width * channels);
     let (a, b) = upper[2 * window * channels..][..2 * channels].split_at(channels);
     let (c, d) = lower[2 * window * channels..][..2 * channels].split_at(channels);
@@ -417,20 +405,16 @@ fn window_of(rows: &[f32], width: usize, channels: usize, window: usize) -> [&[f
 }
 
 /// The largest of each 2×2 window of one image, scaled and shifted; see [`super::Affine::apply_pool`].
-pub(crate) fn pool_pairs_with(level: Level, x: &[f32], width: usize, scale: &[f32], shift: &[f32], relu: bool, to: Pooled<'_>) {
-    level.run(PoolPairsWith { x, width, scale, shift, relu, to });
+pub(crate) struct PoolPairsWith<'a, N> {
+    pub x: &'a [N],
+    pub width: usize,
+    pub scale: &'a [f32],
+    pub shift: &'a [f32],
+    pub relu: bool,
+    pub to: Pooled<'a, N>,
 }
 
-struct PoolPairsWith<'a> {
-    x: &'a [f32],
-    width: usize,
-    scale: &'a [f32],
-    shift: &'a [f32],
-    relu: bool,
-    to: Pooled<'a>,
-}
-
-impl Task for PoolPairsWith<'_> {
+impl<N: Number> Task for PoolPairsWith<'_, N> {
     type Output = ();
 
     #[inline(always)]
@@ -442,8 +426,7 @@ impl Task for PoolPairsWith<'_> {
         if line == 0 {
             return;
         }
-        let least = if relu { 0.0 } else { f32::NEG_INFINITY };
-        let whole = channels / S::LANES * S::LANES;
+        let least = simd.splat(if relu { 0.0 } else { f32::NEG_INFINITY });
         let outputs =
             to.output.chunks_exact_mut(line).zip(to.picked.chunks_exact_mut(line).zip(to.choice.chunks_exact_mut(line)));
         for (rows, (output, (picked, choice))) in x.chunks_exact(2 * width * channels).zip(outputs) {
@@ -453,43 +436,23 @@ impl Task for PoolPairsWith<'_> {
                 let output = &mut output[start..][..channels];
                 let picked = &mut picked[start..][..channels];
                 let choice = &mut choice[start..][..channels];
-                for channel in (0..whole).step_by(S::LANES) {
-                    // SAFETY: all slices hold `channels` numbers, and a vector of them starts at `channel`.
-                    unsafe {
-                        let scale = simd.load(scale.as_ptr().add(channel));
-                        let shift = simd.load(shift.as_ptr().add(channel));
-                        // Product and sum are rounded apart, as in the gradient, so that both agree on what the ReLU passed.
-                        let value_of = |x| simd.add(simd.multiply(x, scale), shift);
-                        let mut from = simd.load(pixels[0].as_ptr().add(channel));
-                        let (mut best, mut which) = (value_of(from), simd.splat(0.0));
-                        for (number, pixel) in pixels.iter().enumerate().skip(1) {
-                            let x = simd.load(pixel.as_ptr().add(channel));
-                            let value = value_of(x);
-                            which = simd.select_greater(value, best, simd.splat(number as f32), which);
-                            from = simd.select_greater(value, best, x, from);
-                            best = simd.select_greater(value, best, value, best);
-                        }
-                        let least = simd.splat(least);
-                        simd.store(output.as_mut_ptr().add(channel), simd.max(least, best));
-                        simd.store(picked.as_mut_ptr().add(channel), from);
-                        let which = simd.select_greater(best, least, which, simd.splat(4.0));
-                        simd.store_codes(choice.as_mut_ptr().add(channel), which);
+                each_vector!(S, channels, |at, count| {
+                    let (scale, shift) = (read(simd, scale, at, count), read(simd, shift, at, count));
+                    // Product and sum are rounded apart, as in the gradient, so that both agree on what the ReLU passed.
+                    let value_of = |x| simd.add(simd.multiply(x, scale), shift);
+                    let mut from = read(simd, pixels[0], at, count);
+                    let (mut best, mut which) = (value_of(from), simd.splat(0.0));
+                    for (number, pixel) in pixels.iter().enumerate().skip(1) {
+                        let x = read(simd, pixel, at, count);
+                        let value = value_of(x);
+                        which = simd.select_greater(value, best, simd.splat(number as f32), which);
+                        from = simd.select_greater(value, best, x, from);
+                        best = simd.select_greater(value, best, value, best);
                     }
-                }
-                for channel in whole..channels {
-                    let value_of = |x: f32| x * scale[channel] + shift[channel];
-                    let mut from = pixels[0][channel];
-                    let (mut best, mut which) = (value_of(from), 0);
-                    for (number, pixel) in (0u8..).zip(&pixels).skip(1) {
-                        let x = pixel[channel];
-                        if value_of(x) > best {
-                            (best, from, which) = (value_of(x), x, number);
-                        }
-                    }
-                    output[channel] = if best < least { least } else { best };
-                    picked[channel] = from;
-                    choice[channel] = if best > least { which } else { 4 };
-                }
+                    write(simd, output, at, count, simd.max(least, best));
+                    write(simd, picked, at, count, from);
+                    write_codes(simd, choice, at, count, simd.select_greater(best, least, which, simd.splat(4.0)));
+                });
             }
         }
     }

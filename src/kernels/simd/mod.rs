@@ -6,6 +6,8 @@
 
 use std::sync::OnceLock;
 
+use half::bf16;
+
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -15,7 +17,7 @@ pub(crate) use portable::Portable;
 pub(crate) use x86::{Avx2, Avx512};
 
 /// A make of vectors. A value of a type that implements it is proof that the machine has the instructions.
-pub(crate) trait Simd: Copy + Send + Sync + 'static {
+pub trait Simd: Copy + Send + Sync + 'static {
     /// `LANES` numbers.
     type Vector: Copy;
     /// Numbers in a vector.
@@ -70,10 +72,73 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     unsafe fn store_codes(self, to: *mut u8, codes: Self::Vector);
     /// Runs `task` compiled for this make.
     fn run<T: Task>(self, task: T) -> T::Output;
+
+    /// a · b + c of each lane, where a lane of `a` and `b` is a pair of `bf16`: both products are added.
+    #[inline(always)]
+    fn dot_pairs(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
+        let ([a, b], mut sums) = ([self.lanes_of(a), self.lanes_of(b)], self.lanes_of(c));
+        for lane in 0..MOST_LANES {
+            let [[a_low, a_high], [b_low, b_high]] = [a[lane], b[lane]].map(|word| halves(word.to_bits()));
+            sums[lane] += a_low.to_f32() * b_low.to_f32() + a_high.to_f32() * b_high.to_f32();
+        }
+        // SAFETY: there are at least `LANES` sums.
+        unsafe { self.load(sums.as_ptr()) }
+    }
+
+    /// Reads the first `count` numbers; the other lanes are zero.
+    ///
+    /// # Safety
+    /// `from` must be valid for reading `count` numbers, and `count` at most `LANES`.
+    #[inline(always)]
+    unsafe fn load_half(self, from: *const bf16, count: usize) -> Self::Vector {
+        let mut lanes = [0.0; MOST_LANES];
+        for (lane, value) in lanes.iter_mut().enumerate().take(count) {
+            // SAFETY: the caller vouches for `count` numbers.
+            *value = unsafe { from.add(lane).read() }.to_f32();
+        }
+        // SAFETY: there are at least `LANES` numbers.
+        unsafe { self.load(lanes.as_ptr()) }
+    }
+
+    /// Writes the first `count` numbers, rounded to the nearest, in a tie to the even one.
+    ///
+    /// # Safety
+    /// `to` must be valid for writing `count` numbers, and `count` at most `LANES`.
+    #[inline(always)]
+    unsafe fn store_half(self, to: *mut bf16, count: usize, value: Self::Vector) {
+        for (lane, value) in self.lanes_of(value).into_iter().enumerate().take(count) {
+            // SAFETY: the caller vouches for `count` numbers.
+            unsafe { to.add(lane).write(bf16::from_f32(value)) };
+        }
+    }
+
+    /// The lanes of a vector, and zeros.
+    #[inline(always)]
+    fn lanes_of(self, vector: Self::Vector) -> [f32; MOST_LANES] {
+        let mut lanes = [0.0; MOST_LANES];
+        // SAFETY: the array holds at least `LANES` numbers.
+        unsafe { self.store(lanes.as_mut_ptr(), vector) };
+        lanes
+    }
+}
+
+/// Lanes of the widest vectors.
+const MOST_LANES: usize = 16;
+
+/// The pair of numbers in a word; the first is in its lower half.
+#[inline(always)]
+pub(crate) fn halves(word: u32) -> [bf16; 2] {
+    [bf16::from_bits(word as u16), bf16::from_bits((word >> 16) as u16)]
+}
+
+/// A pair of numbers as a word.
+#[inline(always)]
+pub(crate) fn pair(low: bf16, high: bf16) -> u32 {
+    u32::from(low.to_bits()) | u32::from(high.to_bits()) << 16
 }
 
 /// Work that can be compiled for every make of vectors.
-pub(crate) trait Task {
+pub trait Task {
     /// What it gives.
     type Output;
     /// Does the work. Implementations are `#[inline(always)]`, as is everything hot that they call.
@@ -87,7 +152,9 @@ pub struct Level(Make);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Make {
     #[cfg(target_arch = "x86_64")]
-    Avx512(Avx512),
+    Avx512Half(Avx512<true>),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512<false>),
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
     Portable(Portable),
@@ -105,16 +172,29 @@ impl Level {
         let mut levels = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
-            levels.extend(Avx512::detect().map(|make| Self(Make::Avx512(make))));
+            levels.extend(Avx512::<false>::detect().map(|make| Self(Make::Avx512(make))));
             levels.extend(Avx2::detect().map(|make| Self(Make::Avx2(make))));
         }
         levels.push(Self(Make::Portable(Portable)));
         levels
     }
 
+    /// The one that multiplies pairs of `bf16`, found once; `None` where the machine has no instruction for it.
+    pub fn half() -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        {
+            static HALF: OnceLock<Option<Level>> = OnceLock::new();
+            *HALF.get_or_init(|| Avx512::<true>::detect().map(|make| Self(Make::Avx512Half(make))))
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        None
+    }
+
     /// Its name, for reports.
     pub fn name(self) -> &'static str {
         match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Make::Avx512Half(_) => "AVX-512 BF16",
             #[cfg(target_arch = "x86_64")]
             Make::Avx512(_) => "AVX-512",
             #[cfg(target_arch = "x86_64")]
@@ -127,7 +207,7 @@ impl Level {
     pub(crate) fn lanes(self) -> usize {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Make::Avx512(_) => Avx512::LANES,
+            Make::Avx512Half(_) | Make::Avx512(_) => Avx512::<false>::LANES,
             #[cfg(target_arch = "x86_64")]
             Make::Avx2(_) => Avx2::LANES,
             Make::Portable(_) => Portable::LANES,
@@ -138,7 +218,7 @@ impl Level {
     pub(crate) fn registers(self) -> usize {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Make::Avx512(_) => Avx512::REGISTERS,
+            Make::Avx512Half(_) | Make::Avx512(_) => Avx512::<false>::REGISTERS,
             #[cfg(target_arch = "x86_64")]
             Make::Avx2(_) => Avx2::REGISTERS,
             Make::Portable(_) => Portable::REGISTERS,
@@ -150,10 +230,31 @@ impl Level {
     pub(crate) fn run<T: Task>(self, task: T) -> T::Output {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
+            Make::Avx512Half(make) => make.without_half().run(task),
+            #[cfg(target_arch = "x86_64")]
             Make::Avx512(make) => make.run(task),
             #[cfg(target_arch = "x86_64")]
             Make::Avx2(make) => make.run(task),
             Make::Portable(make) => make.run(task),
+        }
+    }
+
+    /// Runs `task`, which works on `bf16`, compiled for [`Level::half`], or else for every machine.
+    #[inline]
+    pub(crate) fn run_half<T: Task>(self, task: T) -> T::Output {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Make::Avx512Half(make) => make.run(task),
+            _ => Portable.run(task),
+        }
+    }
+
+    /// The make that [`Level::run_half`] takes.
+    pub(crate) fn for_half(self) -> Self {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Make::Avx512Half(_) => self,
+            _ => Self(Make::Portable(Portable)),
         }
     }
 }

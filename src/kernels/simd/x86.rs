@@ -2,31 +2,47 @@
 
 use std::arch::x86_64::*;
 
+use half::bf16;
+
 use super::{Simd, Task};
 
-/// Proof that the machine has AVX-512 (F, BW, DQ, VL), AVX2 and FMA. Only [`Avx512::detect`] makes one.
+/// Proof that the machine has AVX-512 (F, BW, DQ, VL), AVX2 and FMA, and with `HALF` its BF16 instructions. Only
+/// [`Avx512::detect`] makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Avx512(());
+pub(crate) struct Avx512<const HALF: bool>(());
 
 /// Proof that the machine has AVX2 and FMA. Only [`Avx2::detect`] makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Avx2(());
 
-impl Avx512 {
+impl<const HALF: bool> Avx512<HALF> {
     /// The proof, if the machine has the instructions.
     pub(crate) fn detect() -> Option<Self> {
         (is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl")
+            && (!HALF || is_x86_feature_detected!("avx512bf16"))
             && Avx2::detect().is_some())
         .then_some(Self(()))
+    }
+
+    /// The proof of what is left without the BF16 instructions.
+    pub(crate) fn without_half(self) -> Avx512<false> {
+        Avx512(())
     }
 
     /// # Safety
     /// The machine must have the features named.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
     unsafe fn enter<T: Task>(self, task: T) -> T::Output {
+        task.run(self)
+    }
+
+    /// # Safety
+    /// The machine must have the features named.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
+    unsafe fn enter_half<T: Task>(self, task: T) -> T::Output {
         task.run(self)
     }
 }
@@ -45,7 +61,7 @@ impl Avx2 {
     }
 }
 
-impl Simd for Avx512 {
+impl<const HALF: bool> Simd for Avx512<HALF> {
     type Vector = __m512;
     const LANES: usize = 16;
     const REGISTERS: usize = 32;
@@ -134,7 +150,43 @@ impl Simd for Avx512 {
     #[inline]
     fn run<T: Task>(self, task: T) -> T::Output {
         // SAFETY: `self` proves the features.
-        unsafe { self.enter(task) }
+        unsafe { if HALF { self.enter_half(task) } else { self.enter(task) } }
+    }
+
+    #[inline(always)]
+    fn dot_pairs(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        const { assert!(HALF, "pairs of bf16 are multiplied where there is an instruction for it") };
+        // SAFETY: `self` proves the BF16 instructions; the types are two views of the same 512 bits.
+        unsafe { _mm512_dpbf16_ps(c, std::mem::transmute::<__m512, __m512bh>(a), std::mem::transmute::<__m512, __m512bh>(b)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_half(self, from: *const bf16, count: usize) -> __m512 {
+        // SAFETY: `self` proves AVX-512 BW and VL; the mask keeps the load to the `count` ≤ 16 numbers that the caller vouches
+        // for. A `bf16` is the upper half of an `f32`.
+        unsafe {
+            let bits = if count == Self::LANES {
+                _mm256_loadu_si256(from.cast())
+            } else {
+                _mm256_maskz_loadu_epi16(((1u32 << count) - 1) as __mmask16, from.cast())
+            };
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(bits)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_half(self, to: *mut bf16, count: usize, value: __m512) {
+        const { assert!(HALF, "numbers are rounded to bf16 where there is an instruction for it") };
+        // SAFETY: `self` proves the BF16 instructions, AVX-512 BW and VL; the mask keeps the store to the `count` ≤ 16 numbers
+        // that the caller vouches for. The types are two views of the same 256 bits.
+        unsafe {
+            let bits = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(value));
+            if count == Self::LANES {
+                _mm256_storeu_si256(to.cast(), bits);
+            } else {
+                _mm256_mask_storeu_epi16(to.cast(), ((1u32 << count) - 1) as __mmask16, bits);
+            }
+        }
     }
 }
 

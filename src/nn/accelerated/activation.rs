@@ -2,6 +2,7 @@
 
 use burn::backend::flex::FlexTensor;
 
+use super::maps::{MapNumber, by_number, numbers};
 use super::memory;
 use super::operation::Operation;
 use crate::kernels;
@@ -23,43 +24,33 @@ impl Operation<1> for Activation {
 
     fn forward(self, [x]: [FlexTensor; 1]) -> (FlexTensor, FlexTensor) {
         let x = x.to_contiguous();
+        by_number!(x, Self::forward_of(self, x))
+    }
+
+    fn backward(self, saved: FlexTensor, gradient: FlexTensor, _: [bool; 1]) -> [Option<FlexTensor>; 1] {
+        [Some(by_number!(saved, Self::backward_of(self, &saved, gradient.to_contiguous())))]
+    }
+}
+
+impl Activation {
+    fn forward_of<N: MapNumber>(self, x: FlexTensor) -> (FlexTensor, FlexTensor) {
         let shape = x.layout().shape().clone();
         match self {
             Self::None => (x.clone(), x),
             Self::Relu => {
-                let y = memory::tensor(shape, |y| kernels::relu(numbers(&x), y));
+                let y = memory::tensor::<N>(shape, |y| kernels::relu(numbers(&x), y));
                 (y.clone(), y)
             }
-            Self::Gelu => (memory::tensor(shape, |y| kernels::gelu(numbers(&x), y)), x),
+            Self::Gelu => (memory::tensor::<N>(shape, |y| kernels::gelu(numbers(&x), y)), x),
         }
     }
 
-    fn backward(self, saved: FlexTensor, gradient: FlexTensor, _: [bool; 1]) -> [Option<FlexTensor>; 1] {
-        let gradient = gradient.to_contiguous();
+    fn backward_of<N: MapNumber>(self, saved: &FlexTensor, gradient: FlexTensor) -> FlexTensor {
         let shape = saved.layout().shape().clone();
-        let (saved, gradient_numbers) = (numbers(&saved), numbers(&gradient));
-        [Some(match self {
+        match self {
             Self::None => gradient,
-            Self::Relu => memory::tensor(shape, |to| kernels::relu_backward(saved, gradient_numbers, to)),
-            Self::Gelu => memory::tensor(shape, |to| kernels::gelu_backward(saved, gradient_numbers, to)),
-        })]
+            Self::Relu => memory::tensor::<N>(shape, |to| kernels::relu_backward(numbers(saved), numbers(&gradient), to)),
+            Self::Gelu => memory::tensor::<N>(shape, |to| kernels::gelu_backward(numbers(saved), numbers(&gradient), to)),
+        }
     }
-}
-
-/// The numbers of a contiguous tensor.
-///
-/// # Panics
-/// When the tensor is not of float32.
-pub(super) fn numbers(tensor: &FlexTensor) -> &[f32] {
-    tensor.as_slice().expect("kernels work on contiguous tensors of float32")
-}
-
-/// The sizes of a tensor.
-///
-/// # Panics
-/// When it has another number of dimensions.
-pub(super) fn sizes<const D: usize>(tensor: &FlexTensor) -> [usize; D] {
-    let shape = tensor.layout().shape();
-    assert_eq!(shape.num_dims(), D, "the tensor has {D} dimensions");
-    std::array::from_fn(|dimension| shape[dimension])
 }

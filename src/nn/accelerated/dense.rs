@@ -3,7 +3,7 @@
 use burn::backend::flex::FlexTensor;
 use burn::tensor::TensorData;
 
-use super::activation::{numbers, sizes};
+use super::maps::{numbers, sizes};
 use super::memory;
 use super::operation::Operation;
 use crate::kernels::{self, DenseShape};
@@ -47,7 +47,7 @@ impl Operation<3> for DenseBlock {
         let mut gradient = gradient.to_contiguous();
         if let Some(output) = output {
             gradient = memory::tensor([shape.batch, shape.outputs], |to| {
-                kernels::relu_backward(numbers(&output), numbers(&gradient), to);
+                kernels::relu_backward(numbers::<f32>(&output), numbers(&gradient), to);
             });
         }
         let gradient = numbers(&gradient);

@@ -7,12 +7,14 @@ use burn::backend::{Autodiff, Backend, Flex, backend_extension};
 use burn::tensor::TensorData;
 
 use super::activation::Activation;
+use super::adam;
 use super::conv::{ConvBlock, ConvNormBlock};
 use super::dense::DenseBlock;
-use super::norm::NormBlock;
+use super::maps::{Add, Convert};
+use super::norm::{NormBlock, ScaleShift};
 use super::operation::{Operation, Tracked, record};
 use super::pool::{GlobalPool, Pooling};
-use crate::kernels::Moments;
+use crate::kernels::{AdamStep, Moments};
 
 /// Backends that have the kernels.
 #[backend_extension(Flex, Autodiff)]
@@ -39,13 +41,33 @@ pub(super) trait Accelerated: Backend {
         block: NormBlock,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
+    fn scale_shift(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        operation: ScaleShift,
+    ) -> FloatTensor<Self>;
+
     fn pool(x: FloatTensor<Self>, pooling: Pooling) -> FloatTensor<Self>;
 
     fn global_pool(x: FloatTensor<Self>, pooling: GlobalPool) -> FloatTensor<Self>;
 
     fn activate(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self>;
 
+    fn convert(x: FloatTensor<Self>, convert: Convert) -> FloatTensor<Self>;
+
+    fn add(a: FloatTensor<Self>, b: FloatTensor<Self>, add: Add) -> FloatTensor<Self>;
+
     fn dense(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>, block: DenseBlock) -> FloatTensor<Self>;
+
+    /// New weights and running means.
+    fn adam(
+        weights: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        means: FloatTensor<Self>,
+        squares: FloatTensor<Self>,
+        step: AdamStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
 
 impl Accelerated for Flex {
@@ -71,6 +93,10 @@ impl Accelerated for Flex {
         (y, mean, variance)
     }
 
+    fn scale_shift(x: FlexTensor, scale: FlexTensor, shift: FlexTensor, operation: ScaleShift) -> FlexTensor {
+        operation.forward([x, scale, shift]).0
+    }
+
     fn pool(x: FlexTensor, pooling: Pooling) -> FlexTensor {
         pooling.forward([x]).0
     }
@@ -83,8 +109,26 @@ impl Accelerated for Flex {
         activation.forward([x]).0
     }
 
+    fn convert(x: FlexTensor, convert: Convert) -> FlexTensor {
+        convert.forward([x]).0
+    }
+
+    fn add(a: FlexTensor, b: FlexTensor, add: Add) -> FlexTensor {
+        add.forward([a, b]).0
+    }
+
     fn dense(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, block: DenseBlock) -> FlexTensor {
         block.forward([x, weight, bias]).0
+    }
+
+    fn adam(
+        weights: FlexTensor,
+        gradient: FlexTensor,
+        means: FlexTensor,
+        squares: FlexTensor,
+        step: AdamStep,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        adam::step([weights, gradient, means, squares], step)
     }
 }
 
@@ -110,6 +154,10 @@ impl<C: CheckpointStrategy> Accelerated for Autodiff<Flex, C> {
         (y, Tracked::<C>::new(mean), Tracked::<C>::new(variance))
     }
 
+    fn scale_shift(x: Tracked<C>, scale: Tracked<C>, shift: Tracked<C>, operation: ScaleShift) -> Tracked<C> {
+        record::<C, _, _, 3>(operation, [x, scale, shift], |_| ()).0
+    }
+
     fn pool(x: Tracked<C>, pooling: Pooling) -> Tracked<C> {
         record::<C, _, _, 1>(pooling, [x], |_| ()).0
     }
@@ -122,8 +170,29 @@ impl<C: CheckpointStrategy> Accelerated for Autodiff<Flex, C> {
         record::<C, _, _, 1>(activation, [x], |_| ()).0
     }
 
+    fn convert(x: Tracked<C>, convert: Convert) -> Tracked<C> {
+        record::<C, _, _, 1>(convert, [x], |_| ()).0
+    }
+
+    fn add(a: Tracked<C>, b: Tracked<C>, add: Add) -> Tracked<C> {
+        record::<C, _, _, 2>(add, [a, b], |()| ()).0
+    }
+
     fn dense(x: Tracked<C>, weight: Tracked<C>, bias: Tracked<C>, block: DenseBlock) -> Tracked<C> {
         record::<C, _, _, 3>(block, [x, weight, bias], |_| ()).0
+    }
+
+    fn adam(
+        weights: Tracked<C>,
+        gradient: Tracked<C>,
+        means: Tracked<C>,
+        squares: Tracked<C>,
+        step: AdamStep,
+    ) -> (Tracked<C>, Tracked<C>, Tracked<C>) {
+        // A step is not differentiated.
+        let tensors = [weights, gradient, means, squares].map(|tensor| tensor.into_primitive());
+        let (weights, means, squares) = adam::step(tensors, step);
+        (Tracked::<C>::new(weights), Tracked::<C>::new(means), Tracked::<C>::new(squares))
     }
 }
 

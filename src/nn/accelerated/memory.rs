@@ -7,7 +7,9 @@
 use std::sync::{Mutex, PoisonError};
 
 use burn::backend::flex::{FlexTensor, Layout};
-use burn::tensor::{DType, Shape, TensorData};
+use burn::tensor::Shape;
+
+use super::maps::MapNumber;
 
 /// Tensors smaller than this come from the allocator, which is quick at them.
 const SMALLEST: usize = 1 << 14;
@@ -27,7 +29,7 @@ struct Pooled {
 static POOL: Mutex<Pool> = Mutex::new(Pool { requests: 0, buffers: Vec::new() });
 
 /// A tensor of `shape`, filled by `fill`, which must write every number: what it finds there is left over.
-pub(super) fn tensor(shape: impl Into<Shape>, fill: impl FnOnce(&mut [f32])) -> FlexTensor {
+pub(super) fn tensor<N: MapNumber>(shape: impl Into<Shape>, fill: impl FnOnce(&mut [N])) -> FlexTensor {
     tensor_with(shape, |numbers| {
         fill(numbers);
     })
@@ -35,18 +37,15 @@ pub(super) fn tensor(shape: impl Into<Shape>, fill: impl FnOnce(&mut [f32])) -> 
 }
 
 /// The same for a `fill` that gives something.
-pub(super) fn tensor_with<R>(shape: impl Into<Shape>, fill: impl FnOnce(&mut [f32]) -> R) -> (FlexTensor, R) {
+pub(super) fn tensor_with<N: MapNumber, R>(shape: impl Into<Shape>, fill: impl FnOnce(&mut [N]) -> R) -> (FlexTensor, R) {
     let shape = shape.into();
     let length = shape.num_elements();
-    if length < SMALLEST {
-        let mut numbers = vec![0.0f32; length];
-        let result = fill(&mut numbers);
-        return (FlexTensor::from_data(TensorData::new(numbers, shape)), result);
+    let mut buffer = take::<N>(length).unwrap_or_else(|| N::zeros(length));
+    let result = fill(N::storage(&mut buffer));
+    let tensor = FlexTensor::from_arc(buffer.data_arc(), Layout::contiguous(shape), N::TYPE);
+    if length >= SMALLEST {
+        keep(buffer);
     }
-    let mut buffer = take(length).unwrap_or_else(|| FlexTensor::from_data(TensorData::new(vec![0.0f32; length], [length])));
-    let result = fill(buffer.storage_mut::<f32>());
-    let tensor = FlexTensor::from_arc(buffer.data_arc(), Layout::contiguous(shape), DType::F32);
-    keep(buffer);
     (tensor, result)
 }
 
@@ -56,12 +55,16 @@ pub fn release() {
 }
 
 /// A free buffer of `length` numbers, out of the pool.
-fn take(length: usize) -> Option<FlexTensor> {
+fn take<N: MapNumber>(length: usize) -> Option<FlexTensor> {
+    if length < SMALLEST {
+        return None;
+    }
     let mut pool = lock();
     pool.requests += 1;
     let now = pool.requests;
     pool.buffers.retain(|buffer| !buffer.tensor.is_unique() || now - buffer.last < PATIENCE);
-    let free = |buffer: &Pooled| buffer.tensor.is_unique() && buffer.tensor.layout().num_elements() == length;
+    let fits = |tensor: &FlexTensor| tensor.layout().num_elements() == length && tensor.dtype() == N::TYPE;
+    let free = |buffer: &Pooled| buffer.tensor.is_unique() && fits(&buffer.tensor);
     // The one used last is most likely in a cache.
     let (index, _) = pool.buffers.iter().enumerate().filter(|(_, buffer)| free(buffer)).max_by_key(|(_, b)| b.last)?;
     Some(pool.buffers.swap_remove(index).tensor)
@@ -91,12 +94,12 @@ mod tests {
 
     #[test]
     fn memory_is_used_again_when_its_tensor_is_gone_and_not_before() {
-        let first = tensor([LENGTH], |numbers| numbers.fill(1.0));
-        let second = tensor([LENGTH, 1], |numbers| numbers.fill(2.0));
+        let first = tensor::<f32>([LENGTH], |numbers| numbers.fill(1.0));
+        let second = tensor::<f32>([LENGTH, 1], |numbers| numbers.fill(2.0));
         assert_ne!(address(&first), address(&second));
         let was = address(&first);
         drop(first);
-        let third = tensor([1, LENGTH], |numbers| numbers.fill(3.0));
+        let third = tensor::<f32>([1, LENGTH], |numbers| numbers.fill(3.0));
         assert_eq!(address(&third), was);
         assert!(second.as_slice::<f32>().expect("contiguous").iter().all(|number| *number == 2.0));
         assert!(third.as_slice::<f32>().expect("contiguous").iter().all(|number| *number == 3.0));

@@ -2,7 +2,7 @@
 
 use burn::backend::flex::FlexTensor;
 
-use super::activation::{numbers, sizes};
+use super::maps::{MapNumber, by_number, numbers, sizes};
 use super::memory;
 use super::operation::Operation;
 use crate::kernels::{self, PoolShape};
@@ -29,27 +29,35 @@ impl Operation<1> for Pooling {
 
     fn forward(self, [x]: [FlexTensor; 1]) -> (FlexTensor, FlexTensor) {
         let x = x.to_contiguous();
-        let shape = self.shape(sizes(&x));
-        let y = memory::tensor([shape.batch, shape.rows(), shape.columns(), shape.channels], |y| {
-            if self.max { kernels::max_pool(shape, numbers(&x), y) } else { kernels::avg_pool(shape, numbers(&x), y) }
-        });
-        (y, x)
+        (by_number!(x, Self::forward_of(self, &x)), x)
     }
 
     fn backward(self, x: FlexTensor, gradient: FlexTensor, _: [bool; 1]) -> [Option<FlexTensor>; 1] {
-        let gradient = gradient.to_contiguous();
-        let shape = self.shape(sizes(&x));
-        [Some(memory::tensor(sizes::<4>(&x), |to| {
-            if self.max {
-                kernels::max_pool_backward(shape, numbers(&x), numbers(&gradient), to);
-            } else {
-                kernels::avg_pool_backward(shape, numbers(&gradient), to);
-            }
-        }))]
+        [Some(by_number!(x, Self::backward_of(self, &x, &gradient.to_contiguous())))]
     }
 }
 
-/// Pooling of whole maps: `[N, H, W, C]` → `[N, C]`.
+impl Pooling {
+    fn forward_of<N: MapNumber>(self, x: &FlexTensor) -> FlexTensor {
+        let shape = self.shape(sizes(x));
+        memory::tensor::<N>([shape.batch, shape.rows(), shape.columns(), shape.channels], |y| {
+            if self.max { kernels::max_pool(shape, numbers(x), y) } else { kernels::avg_pool(shape, numbers(x), y) }
+        })
+    }
+
+    fn backward_of<N: MapNumber>(self, x: &FlexTensor, gradient: &FlexTensor) -> FlexTensor {
+        let shape = self.shape(sizes(x));
+        memory::tensor::<N>(sizes::<4>(x), |to| {
+            if self.max {
+                kernels::max_pool_backward(shape, numbers(x), numbers(gradient), to);
+            } else {
+                kernels::avg_pool_backward(shape, numbers(gradient), to);
+            }
+        })
+    }
+}
+
+/// Pooling of whole maps: `[N, H, W, C]` → `[N, C]`, of float32 whatever the map is of.
 #[derive(Clone, Copy, Debug)]
 pub struct GlobalPool {
     /// The largest of each channel; else its mean.
@@ -61,24 +69,32 @@ impl Operation<1> for GlobalPool {
 
     fn forward(self, [x]: [FlexTensor; 1]) -> (FlexTensor, FlexTensor) {
         let x = x.to_contiguous();
-        let [batch, height, width, channels] = sizes(&x);
-        let y = memory::tensor([batch, channels], |y| {
-            let pool = if self.max { kernels::global_max_pool } else { kernels::global_avg_pool };
-            pool(numbers(&x), height * width, channels, y);
-        });
-        (y, x)
+        (by_number!(x, Self::forward_of(self, &x)), x)
     }
 
     fn backward(self, x: FlexTensor, gradient: FlexTensor, _: [bool; 1]) -> [Option<FlexTensor>; 1] {
-        let gradient = gradient.to_contiguous();
-        let [_, height, width, channels] = sizes::<4>(&x);
+        [Some(by_number!(x, Self::backward_of(self, &x, &gradient.to_contiguous())))]
+    }
+}
+
+impl GlobalPool {
+    fn forward_of<N: MapNumber>(self, x: &FlexTensor) -> FlexTensor {
+        let [batch, height, width, channels] = sizes(x);
+        memory::tensor([batch, channels], |y| {
+            let pool = if self.max { kernels::global_max_pool::<N> } else { kernels::global_avg_pool::<N> };
+            pool(numbers(x), height * width, channels, y);
+        })
+    }
+
+    fn backward_of<N: MapNumber>(self, x: &FlexTensor, gradient: &FlexTensor) -> FlexTensor {
+        let [_, height, width, channels] = sizes::<4>(x);
         let pixels = height * width;
-        [Some(memory::tensor(sizes::<4>(&x), |to| {
+        memory::tensor::<N>(sizes::<4>(x), |to| {
             if self.max {
-                kernels::global_max_pool_backward(numbers(&x), numbers(&gradient), pixels, channels, to);
+                kernels::global_max_pool_backward(numbers(x), numbers(gradient), pixels, channels, to);
             } else {
-                kernels::global_avg_pool_backward(numbers(&gradient), pixels, channels, to);
+                kernels::global_avg_pool_backward(numbers(gradient), pixels, channels, to);
             }
-        }))]
+        })
     }
 }

@@ -331,6 +331,43 @@ fn fifty_steps_have_the_losses_of_burns_own_operations() {
 }
 
 #[test]
+fn adam_is_burns_adam() {
+    use burn::optim::{AdamConfig, AdamWConfig, LearningRate, Optimizer};
+
+    /// Weights after a few steps.
+    fn descend<O: Optimizer>(optimiser: &O) -> Vec<f32> {
+        const RATE: LearningRate = 0.01;
+        let mut weights = random("weights", [3, 50]).inner();
+        let mut state = None;
+        for step in 0..5 {
+            let gradient = random(&format!("gradient {step}"), [3, 50]).inner();
+            (weights, state) = optimiser.step(RATE, weights, gradient, state);
+        }
+        values(&weights)
+    }
+    let ours = Adam { beta_1: 0.8, beta_2: 0.95, epsilon: 1e-6, weight_decay: 0.1, decoupled: true };
+    let theirs = AdamWConfig::new().with_beta_1(0.8).with_beta_2(0.95).with_epsilon(1e-6).with_weight_decay(0.1);
+    assert_close("AdamW", &descend(&ours), &descend(&theirs.build()));
+    let penalty = burn::optim::decay::WeightDecayConfig::new(0.1);
+    let theirs = AdamConfig::new().with_beta_1(0.8).with_beta_2(0.95).with_epsilon(1e-6).with_weight_decay(Some(penalty));
+    assert_close("Adam", &descend(&Adam { decoupled: false, ..ours }), &descend(&theirs.build()));
+}
+
+#[test]
+fn half_is_kept_through_blocks_and_left_by_global_pools() {
+    let inputs = Inputs::new([3, 6, 5, 17, 3]);
+    let x = to_half(inputs.x.clone());
+    assert_eq!(x.dtype(), DType::BF16);
+    let y = conv_block(x.clone(), inputs.weight.clone(), None, SAME, Then::RELU_POOL);
+    assert_eq!(pool(add(y.clone(), y.clone()), Pooling { max: false, size: 2, stride: 1 }).dtype(), DType::BF16);
+    assert_eq!(global_avg_pool(activate(y.clone(), Activation::Gelu)).dtype(), DType::F32);
+    let gradients = global_max_pool(y).sum().backward();
+    assert_eq!(inputs.x.grad(&gradients).expect("tracked").dtype(), DType::F32);
+    assert_eq!(inputs.weight.grad(&gradients).expect("tracked").dtype(), DType::F32);
+    assert_eq!(values(&to_single(to_half(to_single(x.clone())))), values(&to_single(x)));
+}
+
+#[test]
 fn flex_has_the_kernels_with_and_without_autodiff() {
     assert!(is_available(&Device::flex()));
     assert!(is_available(&device()));

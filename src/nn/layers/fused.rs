@@ -1,18 +1,18 @@
 //! The way of features through layers by our own kernels: runs of layers that a kernel computes at once (convolution, batch
 //! normalisation, activation, pooling) are recognised and handed over.
 //!
-//! Maps are `[N, H, W, C]` here. What is computed is what the layers one by one compute, up to rounding; dropout draws the
+//! Maps are `[N, H, W, C]` here, of float32 or `bf16`; vectors are of float32. What is computed is what the layers one by one compute, up to rounding; dropout draws the
 //! same masks.
 
 use burn::module::Param;
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 
 use super::{
     BatchNormModule, ConvModule, DenseModule, Features, LayerModule, Mode, Operation, ResidualModule, Statistics, mask_tensor,
 };
 use crate::nn::accelerated::{
-    Activation, Normalised, Pooling, Then, Windows, activate, batch_norm, conv_block, conv_norm_block, dense, fold_norm,
-    global_avg_pool, global_max_pool, pool,
+    Activation, Normalised, Pooling, Then, Windows, activate, add, batch_norm, conv_block, conv_norm_block, dense, fold_norm,
+    global_avg_pool, global_max_pool, pool, to_half, to_single,
 };
 
 /// Passes features through a run of layers; maps are `[N, H, W, C]`.
@@ -100,6 +100,13 @@ fn activation_of(layers: &[LayerModule]) -> (Activation, usize) {
     }
 }
 
+/// A map times a mask of float32, in the numbers of the map.
+fn masked(map: Tensor<4>, mask: Tensor<4>) -> Tensor<4> {
+    let half = map.dtype() == DType::BF16;
+    let map = to_single(map) * mask;
+    if half { to_half(map) } else { map }
+}
+
 impl BatchNormModule {
     fn fused<const D: usize>(&self, x: Tensor<D>, activation: Activation, mode: &mut Mode<'_>) -> Tensor<D> {
         let (gamma, beta) = (self.gamma.val(), self.beta.val());
@@ -122,7 +129,10 @@ impl ResidualModule {
     fn fused(&self, features: Features, mode: &mut Mode<'_>) -> Features {
         let (input, copy) = features.twice();
         let branch = forward(&self.layers, input, mode);
-        branch.plus(forward(&self.shortcut, copy, mode))
+        match (branch, forward(&self.shortcut, copy, mode)) {
+            (Features::Map(a), Features::Map(b)) => Features::Map(add(a, b)),
+            (a, b) => a.plus(b),
+        }
     }
 }
 
@@ -143,14 +153,14 @@ impl Operation {
             Self::GlobalAvgPool => Features::Vector(global_avg_pool(features.into_map())),
             // Weights of dense layers count channel, row, column.
             Self::Flatten => match features {
-                Features::Map(map) => Features::Vector(map.permute([0, 3, 1, 2]).flatten(1, 3)),
+                Features::Map(map) => Features::Vector(to_single(map).permute([0, 3, 1, 2]).flatten(1, 3)),
                 vector @ Features::Vector(_) => vector,
             },
             Self::Dropout { rate, place } => match (features, mode) {
                 (Features::Map(map), Mode::Training { seed, .. }) => {
                     let [batch, height, width, channels] = map.dims();
                     let mask = mask_tensor(seed.child(place), *rate, batch, channels * height * width);
-                    Features::Map(map * mask.reshape([batch, channels, height, width]).permute([0, 2, 3, 1]))
+                    Features::Map(masked(map, mask.reshape([batch, channels, height, width]).permute([0, 2, 3, 1])))
                 }
                 (Features::Vector(vector), Mode::Training { seed, .. }) => {
                     let [batch, size] = vector.dims();
@@ -163,7 +173,7 @@ impl Operation {
                     let map = features.into_map();
                     let [batch, _, _, channels] = map.dims();
                     let mask = mask_tensor(seed.child(place), *rate, batch, channels);
-                    Features::Map(map * mask.reshape([batch, 1, 1, channels]))
+                    Features::Map(masked(map, mask.reshape([batch, 1, 1, channels])))
                 }
                 Mode::Inference => features,
             },

@@ -95,6 +95,15 @@ fn assert_near(found: &[f32], expected: &[f64], what: &str) {
     }
 }
 
+/// The tensor of a batch; `pixels` are `[N, C, H, W]`, as the reference takes them.
+fn images(pixels: &[f32]) -> Tensor<4> {
+    let plane = SHAPE.height * SHAPE.width;
+    let last = |image: &[f32]| -> Vec<f32> {
+        (0..plane).flat_map(|place| (0..SHAPE.channels).map(move |channel| channel * plane + place)).map(|at| image[at]).collect()
+    };
+    image_tensor(pixels.chunks_exact(SHAPE.pixels()).flat_map(last).collect(), SHAPE)
+}
+
 /// The network as our kernels and as Burn's own operations compute it.
 fn both_ways(architecture: &Architecture, weights: &Weights) -> [(&'static str, Network); 2] {
     let network = || Network::from_weights(architecture, weights).unwrap();
@@ -111,7 +120,7 @@ fn inference_is_that_of_the_reference() {
         let Case { architecture, weights, pixels } = case(&model);
         let (expected, _) = reference::run(&architecture, &doubles(&weights), &widened(&pixels), None);
         for (way, network) in both_ways(&architecture, &weights) {
-            assert_near(&read(network.forward(image_tensor(pixels.clone(), SHAPE))), &expected, &format!("{model} by {way}"));
+            assert_near(&read(network.forward(images(&pixels))), &expected, &format!("{model} by {way}"));
             assert_eq!(network.to_weights(&architecture), weights, "{model} by {way}");
         }
     }
@@ -124,7 +133,7 @@ fn training_passes_and_running_statistics_are_those_of_the_reference() {
         let (expected, running) = reference::run(&architecture, &doubles(&weights), &widened(&pixels), Some(Seed::new(3)));
         for (way, network) in both_ways(&architecture, &weights) {
             let mut network = network.train();
-            let logits = network.forward_training(image_tensor(pixels.clone(), SHAPE), Seed::new(3));
+            let logits = network.forward_training(images(&pixels), Seed::new(3));
             assert_near(&read(logits), &expected, &format!("{model} by {way}"));
             let after = network.to_weights(&architecture);
             let statistics = after.tensors().iter().filter(|tensor| tensor.name.contains("running_"));
@@ -144,7 +153,7 @@ fn gradients_are_those_of_finite_differences() {
         let direction = floats(BATCH * 3, Seed::new(5));
         let found = both_ways(&architecture, &weights).map(|(way, network)| {
             let mut network = network.train();
-            let logits = network.forward_training(image_tensor(pixels.clone(), SHAPE), seed);
+            let logits = network.forward_training(images(&pixels), seed);
             let along = Tensor::<2>::from_data(TensorData::new(direction.clone(), [BATCH, 3]), &Device::flex());
             let mut gradients = (logits * along).sum().backward();
             (way, network.gradients(&mut gradients))
@@ -186,6 +195,35 @@ fn gradients_are_those_of_finite_differences() {
     }
 }
 
+/// ‖found − expected‖ / ‖expected‖.
+fn relative_error(found: &[f32], expected: &[f32]) -> f64 {
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
+    let apart = norm(&mut found.iter().zip(expected).map(|(found, expected)| f64::from(*found) - f64::from(*expected)));
+    apart / norm(&mut expected.iter().map(|value| f64::from(*value))).max(1e-3)
+}
+
+#[test]
+fn in_half_logits_and_gradients_are_those_of_float32_but_for_rounding() {
+    for model in every_layer().into_iter().chain(every_preset()) {
+        let Case { architecture, weights, pixels } = case(&model);
+        let direction = floats(BATCH * 3, Seed::new(5));
+        // Every machine can compute in half, if slowly.
+        let [single, half] = [false, true].map(|half| {
+            let network = Network::from_weights(&architecture, &weights).unwrap();
+            let mut network = Network { half, ..network }.train();
+            let logits = network.forward_training(images(&pixels), Seed::new(4));
+            let found = read(logits.clone());
+            let along = Tensor::<2>::from_data(TensorData::new(direction.clone(), [BATCH, 3]), &Device::flex());
+            let gradients = network.gradients(&mut (logits * along).sum().backward());
+            (found, gradients.into_iter().flatten().flatten().collect::<Vec<f32>>())
+        });
+        let (logits, gradients) = (relative_error(&half.0, &single.0), relative_error(&half.1, &single.1));
+        let maps = architecture.layers.iter().any(|layer| matches!(layer, crate::nn::Layer::Conv(_)));
+        assert_eq!(logits > 0.0, maps, "{model}: maps are in half, and only they");
+        assert!(logits < 0.03 && gradients < 0.08, "{model}: off by {logits} and {gradients}");
+    }
+}
+
 #[test]
 fn dropout_scales_what_it_keeps_and_depends_on_seed_and_row() {
     let mask = |seed: u64, rate| crate::nn::layers::dropout_mask(Seed::new(seed), rate, 50, 400);
@@ -203,10 +241,10 @@ fn dropout_scales_what_it_keeps_and_depends_on_seed_and_row() {
 fn a_network_without_gradients_comes_back_from_training() {
     let Case { architecture, weights, pixels } = case(&every_preset()[2]);
     let network = Network::from_weights(&architecture, &weights).unwrap();
-    let plain = read(network.forward(image_tensor(pixels.clone(), SHAPE)));
+    let plain = read(network.forward(images(&pixels)));
     let there_and_back = network.train().valid();
-    assert!(!there_and_back.forward(image_tensor(pixels.clone(), SHAPE)).is_autodiff());
-    assert_eq!(read(there_and_back.forward(image_tensor(pixels, SHAPE))), plain);
+    assert!(!there_and_back.forward(images(&pixels)).is_autodiff());
+    assert_eq!(read(there_and_back.forward(images(&pixels))), plain);
 }
 
 #[test]
