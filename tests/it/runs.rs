@@ -17,7 +17,7 @@ stages:
   parts:    { split: { data: merged, validation: 0.25 } }
   varied:   { augment: { data: parts, flip: horizontal, shift: 1 } }
   first:    { train: { data: varied, model: { mlp: { units: [32] } }, epochs: 3 } }
-  second:   { train: { data: varied, model: { basic: { filters: [4, 8], units: 16 } }, epochs: 2 } }
+  second:   { train: { data: varied, model: { basic: { filters: [4, 8], units: 16 } }, epochs: 2, precision: bf16 } }
   compared: { compare: { models: [first, second], data: parts, robustness: { perturbations: [noise], severities: [3], samples: 40 } } }
   vote:     { ensemble: { models: [first, second], weights: validation, data: parts } }
   exported: { export: { models: [first, second, vote] } }
@@ -134,6 +134,42 @@ fn interrupt_at(workshop: &Workshop, arguments: &[&str], line: &str) -> Option<i
     Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     lines.for_each(drop); // an unread pipe would hold the program up
     child.wait().unwrap().code()
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+fn memory_does_not_grow_with_epochs() {
+    // Megabytes at the peak of a run that trains a convolutional network, in both precisions, with averages and checkpoints.
+    let peak = |epochs: usize| -> Option<f64> {
+        let train = |precision: &str| {
+            format!(
+                "model: {{ advanced: {{ filters: [8, 8], units: 16 }} }}, epochs: {epochs}, precision: {precision}, average: {{ ema: {{}} }}"
+            )
+        };
+        let workshop = Workshop::with(&format!(
+            r#"
+version: 1
+name: memory
+stages:
+  raw:    {{ fetch: {{ dataset: garments, dir: data, garments: {{ train: 480, test: 60 }} }} }}
+  merged: {{ merge: {{ data: raw, train: "Fashion Train Data {{1..6}}.csv", test: "Fashion Test Data.csv" }} }}
+  parts:  {{ split: {{ data: merged, validation: 0.25 }} }}
+  single: {{ train: {{ data: parts, {} }} }}
+  half:   {{ train: {{ data: parts, {} }} }}
+"#,
+            train("fp32"),
+            train("bf16"),
+        ));
+        let text = workshop.pipeline(&["run", "pipeline.yaml"]).expect(0).text();
+        let (_, after) = text.split_once("peak memory ")?;
+        let (figure, unit) = after.split_once(' ')?;
+        assert!(unit.starts_with("MB"), "{text}");
+        figure.parse().ok()
+    };
+    match (peak(2), peak(16)) {
+        (Some(few), Some(many)) => assert!(many < 1.1 * few + 8.0, "{few} MB after 2 epochs, {many} MB after 16"),
+        _ => eprintln!("skipped: this system does not tell a process its peak memory"),
+    }
 }
 
 #[test]
