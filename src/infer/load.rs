@@ -8,7 +8,9 @@ use tract_onnx::prelude::{
     Datum, Framework, InferenceFact, InferenceModelExt, IntoRunnable, TractResult, TypedRunnableModel, tvec,
 };
 
-use super::Model;
+use super::model::Runner;
+use super::program::Program;
+use super::{Engine, Model, Precision};
 use crate::data::Label;
 use crate::digest::Digest;
 use crate::fs;
@@ -89,7 +91,7 @@ impl Loaded {
     /// When an operator is unknown to tract, shapes do not fit each other, or an attribute makes no sense.
     pub fn optimise(&self, batch: Batch) -> Result<Model> {
         let attempt = || {
-            let model = Model::new(self.plan(batch)?, self.interface.clone(), batch, self.digest);
+            let model = Model::new(Runner::Tract(self.plan(batch)?, batch), self.interface.clone(), self.digest);
             model.predict(&vec![0; self.interface.image.pixels()])?;
             Ok(model)
         };
@@ -99,6 +101,27 @@ impl Loaded {
             Err(anyhow!("tract failed at: {}", text.and_then(|text| text.lines().next()).unwrap_or("a place it does not name")))
         });
         result.context("the graph cannot be run")
+    }
+
+    /// Makes the model ready to run by `engine`; without one, by the kernels where they cover every node, else by tract.
+    ///
+    /// # Errors
+    /// When the kernels are asked for and do not cover the graph, tract is asked for anything but fp32, or as
+    /// [`Loaded::optimise`].
+    pub fn ready(&self, engine: Option<Engine>, precision: Precision) -> Result<Model> {
+        if engine == Some(Engine::Tract) {
+            ensure!(precision == Precision::Fp32, "tract computes in fp32 alone; leave out the engine, or take `kernels`");
+            return self.optimise(self.fastest_batch());
+        }
+        let runner = match precision {
+            Precision::Fp32 => Program::new(&self.proto, &self.interface).map(|program| Runner::Single(Box::new(program))),
+            Precision::Bf16 => Program::new(&self.proto, &self.interface).map(|program| Runner::Half(Box::new(program))),
+        };
+        match runner {
+            Ok(runner) => Ok(Model::new(runner, self.interface.clone(), self.digest)),
+            Err(_) if engine.is_none() && precision == Precision::Fp32 => self.optimise(self.fastest_batch()),
+            Err(error) => Err(error.context("the kernels do not cover the graph; `tract` can run it, in fp32")),
+        }
     }
 
     fn plan(&self, batch: Batch) -> TractResult<std::sync::Arc<TypedRunnableModel>> {

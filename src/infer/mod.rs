@@ -9,8 +9,11 @@
 mod compare;
 mod load;
 mod model;
+mod precision;
+mod program;
 mod reference;
 
 pub use compare::{Agreement, compare};
 pub use load::{Batch, Loaded};
-pub use model::{Model, Predictions};
+pub use model::{Engine, Model, Predictions};
+pub use precision::Precision;

@@ -1,24 +1,53 @@
 //! A graph that is ready to run, and what it predicts.
 
+use std::fmt;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
+use half::bf16;
 use ndarray::Array2;
+use serde::{Deserialize, Serialize};
 use tract_onnx::prelude::{Tensor, TypedRunnableModel, tvec};
 
-use super::Batch;
+use super::program::Program;
+use super::{Batch, Precision};
 use crate::data::Label;
 use crate::digest::Digest;
 use crate::metrics::Probabilities;
 use crate::onnx::Interface;
 
+/// What computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Engine {
+    /// This program's own kernels.
+    Kernels,
+    /// tract: what verification takes as its reference.
+    Tract,
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kernels => "kernels",
+            Self::Tract => "tract",
+        })
+    }
+}
+
 /// A model that is ready to run, from as many threads as share it.
 #[derive(Debug)]
 pub struct Model {
-    plan: Arc<TypedRunnableModel>,
+    runner: Runner,
     interface: Interface,
-    batch: Batch,
     digest: Digest,
+}
+
+#[derive(Debug)]
+pub(super) enum Runner {
+    Tract(Arc<TypedRunnableModel>, Batch),
+    Single(Box<Program<f32>>),
+    Half(Box<Program<bf16>>),
 }
 
 /// What a model says of `N` images.
@@ -31,8 +60,8 @@ pub struct Predictions {
 }
 
 impl Model {
-    pub(super) fn new(plan: Arc<TypedRunnableModel>, interface: Interface, batch: Batch, digest: Digest) -> Self {
-        Self { plan, interface, batch, digest }
+    pub(super) fn new(runner: Runner, interface: Interface, digest: Digest) -> Self {
+        Self { runner, interface, digest }
     }
 
     /// What the model takes and gives.
@@ -40,9 +69,20 @@ impl Model {
         &self.interface
     }
 
-    /// How many images it runs at once.
-    pub fn batch(&self) -> Batch {
-        self.batch
+    /// What computes.
+    pub fn engine(&self) -> Engine {
+        match self.runner {
+            Runner::Tract(..) => Engine::Tract,
+            Runner::Single(_) | Runner::Half(_) => Engine::Kernels,
+        }
+    }
+
+    /// In what.
+    pub fn precision(&self) -> Precision {
+        match self.runner {
+            Runner::Tract(..) | Runner::Single(_) => Precision::Fp32,
+            Runner::Half(_) => Precision::Bf16,
+        }
     }
 
     /// The digest of the file it comes from.
@@ -60,12 +100,21 @@ impl Model {
         let (images, classes) = (pixels.len() / shape.pixels(), self.interface.classes.len());
         let mut labels = Vec::with_capacity(images);
         let mut probabilities = Vec::with_capacity(images * classes);
-        let batch = match self.batch {
-            Batch::Of(size) => size.get(),
-            Batch::Free => images.max(1),
-        };
-        for chunk in pixels.chunks(batch * shape.pixels()) {
-            self.run(chunk, batch, &mut labels, &mut probabilities).context("a batch cannot be predicted")?;
+        match &self.runner {
+            Runner::Tract(plan, batch) => {
+                let batch = match batch {
+                    Batch::Of(size) => size.get(),
+                    Batch::Free => images.max(1),
+                };
+                for chunk in pixels.chunks(batch * shape.pixels()) {
+                    self.run(plan, chunk, batch, &mut labels, &mut probabilities).context("a batch cannot be predicted")?;
+                }
+            }
+            Runner::Single(program) => program.run(pixels, &mut probabilities),
+            Runner::Half(program) => program.run(pixels, &mut probabilities),
+        }
+        if self.engine() == Engine::Kernels {
+            labels.extend(probabilities.chunks_exact(classes).map(first_largest));
         }
         let probabilities = Array2::from_shape_vec((images, classes), probabilities)
             .context("the model gave other probabilities than it should")?;
@@ -73,14 +122,21 @@ impl Model {
     }
 
     /// Runs up to `batch` images in a batch of just that size, and appends what comes out for them.
-    fn run(&self, pixels: &[u8], batch: usize, labels: &mut Vec<Label>, probabilities: &mut Vec<f32>) -> Result<()> {
+    fn run(
+        &self,
+        plan: &Arc<TypedRunnableModel>,
+        pixels: &[u8],
+        batch: usize,
+        labels: &mut Vec<Label>,
+        probabilities: &mut Vec<f32>,
+    ) -> Result<()> {
         let shape = self.interface.image;
         let images = pixels.len() / shape.pixels();
         let mut input = Tensor::zero::<f32>(&[batch, shape.channels, shape.height, shape.width])?;
         for (value, &pixel) in input.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?.iter_mut().zip(pixels) {
             *value = f32::from(pixel);
         }
-        let outputs = self.plan.run(tvec![input.into()])?;
+        let outputs = plan.run(tvec![input.into()])?;
         let [label, probability] = outputs.as_slice() else {
             bail!("it gives {} outputs instead of two", outputs.len());
         };
@@ -95,6 +151,18 @@ impl Model {
         probabilities.extend_from_slice(&probability.try_as_plain_ram()?.as_slice::<f32>()?[..images * classes]);
         Ok(())
     }
+}
+
+/// The first of the largest, as the graph's own output `label` has it.
+fn first_largest(row: &[f32]) -> Label {
+    let mut best = 0;
+    for (class, probability) in row.iter().enumerate() {
+        if *probability > row[best] {
+            best = class;
+        }
+    }
+    // A model has no more classes than labels: that was checked when its file was read.
+    Label::try_from(best).unwrap_or(Label::MAX)
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ pub fn gelu_backward<N: Number>(input: &[N], gradient: &[N], to: &mut [N]) {
     zip(input, gradient, to, GeluBackward);
 }
 
-trait Map: Copy + Send + Sync {
+pub(super) trait Map: Copy + Send + Sync {
     fn value(self, x: f32) -> f32;
 }
 
@@ -50,7 +50,7 @@ trait Zip: Copy + Send + Sync {
 }
 
 #[derive(Clone, Copy)]
-struct Relu;
+pub(super) struct Relu;
 
 impl Map for Relu {
     #[inline(always)]
@@ -70,7 +70,7 @@ impl Zip for ReluBackward {
 }
 
 #[derive(Clone, Copy)]
-struct Gelu;
+pub(super) struct Gelu;
 
 impl Map for Gelu {
     #[inline(always)]
@@ -157,10 +157,10 @@ fn zip<N: Number>(a: &[N], b: &[N], y: &mut [N], function: impl Zip) {
         .for_each(|(y, (a, b))| N::run(level, ZipTask { a, b, y, function }));
 }
 
-struct MapTask<'a, N, F> {
-    x: &'a [N],
-    y: &'a mut [N],
-    function: F,
+pub(super) struct MapTask<'a, N, F> {
+    pub(super) x: &'a [N],
+    pub(super) y: &'a mut [N],
+    pub(super) function: F,
 }
 
 impl<N: Number, F: Map> Task for MapTask<'_, N, F> {

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 const LINE: usize = 16;
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 struct Line([f32; LINE]);
 
@@ -25,7 +25,7 @@ unsafe impl Plain for u32 {}
 unsafe impl Plain for half::bf16 {}
 
 /// Memory that starts at a cache line, so that no vector load straddles two lines.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Buffer(Vec<Line>);
 
 impl Buffer {
@@ -46,6 +46,7 @@ impl Buffer {
 }
 
 /// A buffer that goes back to the store when it is dropped.
+#[derive(Debug)]
 pub(crate) struct Lease<T: Plain> {
     buffer: Buffer,
     length: usize,

@@ -18,12 +18,13 @@ mod norm;
 mod number;
 mod peak;
 mod pool;
+pub mod serial;
 mod simd;
 
 pub use activation::{gelu, gelu_backward, relu, relu_backward};
 pub use adam::AdamStep;
-pub use conv::{ConvShape, Convolution, Gradients, OutputGradient, ShapeError};
-pub use dense::DenseShape;
+pub use conv::{ConvShape, Convolution, Gradients, OutputGradient, PreparedConvolution, ShapeError};
+pub use dense::{DenseShape, PreparedDense};
 pub use norm::{Affine, Moments, NormGradient, scale_shift};
 pub use number::{Number, add, narrow, widen};
 pub use peak::peak;

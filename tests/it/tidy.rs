@@ -20,7 +20,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("tune", &["train", "nn", "graph"]),
     ("ensemble", &["metrics"]),
     ("onnx", &["nn", "data"]),
-    ("infer", &["onnx", "metrics", "data"]),
+    ("infer", &["onnx", "kernels", "metrics", "data"]),
     ("score", &["infer", "data", "graph"]),
     ("report", &["metrics", "data"]),
     (

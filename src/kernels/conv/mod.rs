@@ -15,23 +15,25 @@ use rayon::prelude::*;
 mod gradient;
 mod pack;
 mod plan;
+mod prepared;
 mod shape;
 mod tile;
 mod weight_gradient;
 
 pub use gradient::OutputGradient;
-pub(crate) use plan::Frame;
+pub(crate) use pack::Packed;
+pub(crate) use plan::{Frame, Sweep};
+pub use prepared::PreparedConvolution;
 pub use shape::{ConvShape, ShapeError};
+pub(crate) use tile::SweepGroup;
 
-use self::pack::{Packed, unpack_sum};
-use self::plan::Sweep;
-use self::tile::SweepGroup;
+use self::pack::unpack_sum;
 use self::weight_gradient::{AddWeightGradient, WeightBlocks};
 use super::buffer::{Buffer, Lease, with_scratch};
 use super::norm::{Moments, PartialMoments, RowGradient};
 use super::number::Number;
 use super::pool::pool_pairs;
-use super::simd::Level;
+use super::simd::{Level, Simd, Task};
 
 /// Parts into which a batch is cut for the sums of the backward pass.
 const CHUNKS: usize = 16;
@@ -100,7 +102,7 @@ impl<N: Number> Convolution<N> {
     pub fn forward(&self, x: &[N], weights: &[f32], bias: Option<&[f32]>, relu: bool, y: &mut [N]) {
         self.check_forward(x, weights, bias);
         assert_eq!(y.len(), self.shape.output_len(), "the output has the length of its shape");
-        let (weights, bias) = self.prepare(weights, bias);
+        let (weights, bias) = self.prepare_weights(weights, bias);
         x.par_chunks(self.forward.group * self.shape.input_image())
             .zip(y.par_chunks_mut(self.forward.group * self.shape.output_image()))
             .with_max_len(1)
@@ -122,7 +124,7 @@ impl<N: Number> Convolution<N> {
         if pooled == 0 {
             return;
         }
-        let (weights, bias) = self.prepare(weights, bias);
+        let (weights, bias) = self.prepare_weights(weights, bias);
         let group = self.forward.group;
         let image = self.shape.output_image();
         x.par_chunks(group * self.shape.input_image())
@@ -150,7 +152,7 @@ impl<N: Number> Convolution<N> {
     pub fn forward_moments(&self, x: &[N], weights: &[f32], y: &mut [N]) -> Moments {
         self.check_forward(x, weights, None);
         assert_eq!(y.len(), self.shape.output_len(), "the output has the length of its shape");
-        let (weights, bias) = self.prepare(weights, None);
+        let (weights, bias) = self.prepare_weights(weights, None);
         let parts: Vec<PartialMoments> = x
             .par_chunks(self.forward.group * self.shape.input_image())
             .zip(y.par_chunks_mut(self.forward.group * self.shape.output_image()))
@@ -218,7 +220,7 @@ impl<N: Number> Convolution<N> {
         });
         if let Some(to) = into.weights {
             assert_eq!(to.len(), shape.weights_len(), "the weight gradient has the length of its shape");
-            unpack_sum(shape, columns, parts.as_slice(), to);
+            unpack_sum(self.level, shape, columns, parts.as_slice(), to);
         }
         if let Some(to) = into.bias {
             assert_eq!(to.len(), shape.outputs, "the bias gradient has the length of its shape");
@@ -253,16 +255,16 @@ impl<N: Number> Convolution<N> {
             }
             if !sums.is_empty() {
                 let x = &x[group.start * shape.input_image()..group.end * shape.input_image()];
-                let (phase, input) = (&self.forward.phases[0], &self.forward.frame);
+                let phase = &self.forward.phases[0];
                 let pixels = images.div_ceil(N::PER_WORD) * phase.pixels_of_image;
-                let (x, words) = (self.framed(x, frames), words.of(self.forward.frames_len()));
+                let x = self.framed_words(x, frames, words);
                 let gradient_words = gradient_words.of(self.backward.frames_len());
                 N::run(
                     level,
                     AddWeightGradient::<N> {
                         blocks: &self.weight_blocks,
                         windows: &phase.pixels[..pixels],
-                        images: N::abreast(level, x, images, input.len(), words),
+                        images: x,
                         places: &self.places[..pixels],
                         gradient: N::abreast(level, gradients, images, frame.len(), gradient_words),
                         sums,
@@ -281,6 +283,7 @@ impl<N: Number> Convolution<N> {
                             from: gradients,
                             weights,
                             bias: zeros,
+                            resume: false,
                             relu: false,
                             to,
                             channels: shape.inputs,
@@ -302,7 +305,7 @@ impl<N: Number> Convolution<N> {
         (self.shape.output_height() / 2) * (self.shape.output_width() / 2) * self.shape.outputs
     }
 
-    fn prepare(&self, weights: &[f32], bias: Option<&[f32]>) -> (Packed<N>, Vec<f32>) {
+    fn prepare_weights(&self, weights: &[f32], bias: Option<&[f32]>) -> (Packed<N>, Vec<f32>) {
         let packed = Packed::new(self.level, &self.shape, &self.forward, weights, false);
         let mut padded = bias.unwrap_or_default().to_vec();
         padded.resize(self.shape.outputs + 64, 0.0);
@@ -321,7 +324,8 @@ impl<N: Number> Convolution<N> {
         let images = x.len() / self.shape.input_image();
         let from = self.framed(x, frames);
         let phase = &self.forward.phases[0];
-        N::run(self.level, SweepGroup { phase, index: 0, images, from, weights, bias, relu, to, channels: self.shape.outputs });
+        let channels = self.shape.outputs;
+        N::run(self.level, SweepGroup { phase, index: 0, images, from, weights, bias, resume: false, relu, to, channels });
     }
 
     /// The images with zeros around them: in `frames`, or where they are if there are to be none.
@@ -338,6 +342,48 @@ impl<N: Number> Convolution<N> {
             to.copy_from_slice(&x[from..from + line]);
         });
         frames
+    }
+
+    /// The images with zeros around them, side by side in words.
+    fn framed_words<'a>(&self, x: &'a [N], frames: &'a mut Buffer, words: &'a mut Buffer) -> &'a [N::Word] {
+        let (frame, image) = (&self.forward.frame, self.shape.input_image());
+        let images = x.len() / image;
+        let words = words.of(self.forward.frames_len());
+        if N::PER_WORD == 1 {
+            return N::abreast(self.level, self.framed(x, frames), images, frame.len(), words);
+        }
+        N::run(self.level, FrameWords { frame, image, x, words: &mut *words });
+        words
+    }
+}
+
+/// Writes zeros and words around and of images `x`, in one go.
+struct FrameWords<'a, N: Number> {
+    frame: &'a Frame,
+    image: usize,
+    x: &'a [N],
+    words: &'a mut [N::Word],
+}
+
+impl<N: Number> Task for FrameWords<'_, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Self { frame, image, x, words } = self;
+        let line = frame.width * frame.channels;
+        let images = x.len() / image;
+        frame.fill(images.div_ceil(N::PER_WORD), words, |word, row, to| {
+            let first = word * N::PER_WORD;
+            let of = |index: usize| &x[index * image + row * line..][..line];
+            if N::PER_WORD > 1 && first + 1 < images {
+                for ((to, first), second) in to.iter_mut().zip(of(first)).zip(of(first + 1)) {
+                    *to = N::word(*first, *second);
+                }
+            } else {
+                to.iter_mut().zip(of(first)).for_each(|(to, first)| *to = N::word(*first, N::default()));
+            }
+        });
     }
 }
 

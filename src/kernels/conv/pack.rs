@@ -3,7 +3,9 @@
 use rayon::prelude::*;
 
 use super::{ConvShape, plan::Sweep};
-use crate::kernels::{Number, buffer::Lease, simd::Level};
+use crate::kernels::buffer::Lease;
+use crate::kernels::number::{Number, read};
+use crate::kernels::simd::{Level, Simd, Task};
 
 /// Output channels that one tile computes: neighbours that fill whole vectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +33,7 @@ pub(crate) fn blocks(level: Level, channels: usize) -> Vec<Block> {
 }
 
 /// The weights of a sweep: for each phase and block, a row of the block's channels for each word.
+#[derive(Debug)]
 pub(crate) struct Packed<N: Number> {
     /// The blocks of channels.
     pub blocks: Vec<Block>,
@@ -98,25 +101,41 @@ impl<N: Number> Packed<N> {
 
 /// Adds up `parts` of `rows` × `columns` sums each, in their order, and writes them as `[outputs, inputs, kernel, kernel]`.
 /// A row is a tap and an input channel, as in [`Sweep::forward`]; columns past `shape.outputs` are dropped.
-pub(crate) fn unpack_sum(shape: &ConvShape, columns: usize, parts: &[f32], weights: &mut [f32]) {
-    const STRIP: usize = 16;
-    let taps = shape.kernel * shape.kernel;
-    let rows = shape.inputs * taps;
-    weights.par_chunks_mut(STRIP * rows).enumerate().for_each(|(strip, weights)| {
+pub(crate) fn unpack_sum(level: Level, shape: &ConvShape, columns: usize, parts: &[f32], weights: &mut [f32]) {
+    let rows = shape.inputs * shape.kernel * shape.kernel;
+    weights.par_chunks_mut(level.lanes() * rows).enumerate().for_each(|(strip, weights)| {
+        level.run(UnpackStrip { shape, columns, parts, start: strip * level.lanes(), weights });
+    });
+}
+
+/// The outputs from `start` on, a vector of them at most.
+struct UnpackStrip<'a> {
+    shape: &'a ConvShape,
+    columns: usize,
+    parts: &'a [f32],
+    start: usize,
+    weights: &'a mut [f32],
+}
+
+impl Task for UnpackStrip<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { shape, columns, parts, start, weights } = self;
+        let taps = shape.kernel * shape.kernel;
+        let rows = shape.inputs * taps;
         for row in 0..rows {
-            let (tap, channel) = (row / shape.inputs, row % shape.inputs);
-            let mut sums = [0.0; STRIP];
+            let mut sum = simd.splat(0.0);
             for part in parts.chunks_exact(rows * columns) {
-                let from = row * columns + strip * STRIP;
-                for (sum, value) in sums.iter_mut().zip(&part[from..(row + 1) * columns]) {
-                    *sum += value;
-                }
+                sum = simd.add(sum, read(simd, part, row * columns + start, S::LANES));
             }
-            for (output, sum) in weights.chunks_exact_mut(rows).zip(sums) {
+            let (tap, channel) = (row / shape.inputs, row % shape.inputs);
+            for (output, sum) in weights.chunks_exact_mut(rows).zip(simd.lanes_of(sum)) {
                 output[channel * taps + tap] = sum;
             }
         }
-    });
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 //!   different taps of the kernel; with stride 1 there is one phase, and its runs are rows of the rotated kernel.
 
 use super::ConvShape;
-use crate::kernels::Number;
+use crate::kernels::buffer::Plain;
 
 /// Pixels that a group of images has at least, so that small images fill whole tiles and share what was loaded.
 const GROUP_PIXELS: usize = 192;
@@ -71,23 +71,23 @@ impl Frame {
 
     /// Puts zeros around the images in `to`, and fills each row by `fill(image, row, numbers)`.
     #[inline(always)]
-    pub(crate) fn fill<N: Number>(&self, images: usize, to: &mut [N], mut fill: impl FnMut(usize, usize, &mut [N])) {
+    pub(crate) fn fill<T: Plain + Default>(&self, images: usize, to: &mut [T], mut fill: impl FnMut(usize, usize, &mut [T])) {
         let line = self.columns() * self.channels;
         for (image, to) in to.chunks_exact_mut(self.len()).take(images).enumerate() {
             let (above, rest) = to.split_at_mut(self.before * line);
             let (inside, below) = rest.split_at_mut(self.height * line);
-            above.fill(N::default());
-            below.fill(N::default());
+            above.fill(T::default());
+            below.fill(T::default());
             for (row, to) in inside.chunks_exact_mut(line).enumerate() {
                 let (left, rest) = to.split_at_mut(self.before * self.channels);
                 let (numbers, right) = rest.split_at_mut(self.width * self.channels);
-                left.fill(N::default());
-                right.fill(N::default());
+                left.fill(T::default());
+                right.fill(T::default());
                 fill(image, row, numbers);
             }
         }
         // A run that ends in half a word reads one number more, times zero: it must be a number.
-        to[images * self.len()..][..N::PER_WORD].fill(N::default());
+        to[images * self.len()..].iter_mut().take(1).for_each(|after| *after = T::default());
     }
 }
 

@@ -125,6 +125,9 @@ fn check_plain<N: Tested>(shape: ConvShape) {
 
         conv.forward(&x, &case.weights, Some(&case.bias), true, &mut y);
         assert_close(conv.level.name(), &floats(&y), &clipped, tolerance);
+        let mut prepared = vec![N::narrow(9.0); y.len()];
+        conv.clone().prepare(&case.weights, Some(&case.bias), true).run(&x, &mut prepared);
+        assert!(prepared == y, "{}: a prepared convolution gives the same bits", conv.level.name());
         let relu = OutputGradient::Relu { gradient: &gradient, output: &y };
         case.check_backward(conv, &relu, &masked, TOLERANCE);
     });
@@ -147,6 +150,9 @@ fn check_pool<N: Tested>(shape: ConvShape) {
         let (mut y, mut choice) = (vec![N::narrow(9.0); expected.len()], vec![9; expected.len()]);
         conv.forward_pool(&x, &case.weights, Some(&case.bias), &mut y, &mut choice);
         assert_close(conv.level.name(), &floats(&y), &expected, TOLERANCE.max(N::ROUNDING));
+        let mut prepared = vec![N::narrow(9.0); y.len()];
+        conv.clone().prepare(&case.weights, Some(&case.bias), true).run_pool(&x, &mut prepared);
+        assert!(prepared == y, "{}: a prepared convolution gives the same bits", conv.level.name());
         let pooled = OutputGradient::ReluPool { gradient: &gradient, choice: &choice };
         case.check_backward(conv, &pooled, &spread, TOLERANCE);
     });

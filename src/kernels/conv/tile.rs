@@ -23,6 +23,8 @@ pub(crate) struct SweepGroup<'a, N: Number, O> {
     pub weights: &'a Packed<N>,
     /// What each channel's sum starts from, padded to whole vectors.
     pub bias: &'a [f32],
+    /// Whether sums go on from what is there instead.
+    pub resume: bool,
     /// Whether negative sums become zero.
     pub relu: bool,
     /// What comes out, `channels` apart at each pixel's place.
@@ -50,6 +52,7 @@ impl<N: Number, O: Number> Task for SweepGroup<'_, N, O> {
                 from: self.from.as_ptr(),
                 weights: rows.as_ptr(),
                 bias: self.bias[block.start..].as_ptr(),
+                resume: self.resume,
                 relu: self.relu,
                 to: self.to[block.start..].as_mut_ptr(),
                 vectors: block.vectors,
@@ -82,6 +85,7 @@ struct BlockOfChannels<'a, N: Number, O> {
     from: *const N,
     weights: *const N::Word,
     bias: *const f32,
+    resume: bool,
     relu: bool,
     to: *mut O,
     vectors: usize,
@@ -103,7 +107,7 @@ impl<N: Number, O: Number> BlockOfChannels<'_, N, O> {
                 *window = unsafe { self.from.add(tile[index.min(tile.len() - 1)].from) };
             }
             // SAFETY: as the caller vouches.
-            let sums = unsafe { self.sums::<S, P, V>(simd, windows) };
+            let sums = unsafe { self.sums::<S, P, V>(simd, windows, self.start::<S, P, V>(simd, tile)) };
             for (pixel, sums) in tile.iter().zip(sums) {
                 // SAFETY: the pixel's channels lie inside `to`, and there are `channels` of them in this block.
                 unsafe { self.store::<S, V>(simd, self.to.add(pixel.to), sums) };
@@ -114,13 +118,34 @@ impl<N: Number, O: Number> BlockOfChannels<'_, N, O> {
     /// # Safety
     /// As [`Self::sweep`].
     #[inline(always)]
-    unsafe fn sums<S: Simd, const P: usize, const V: usize>(&self, simd: S, windows: [*const N; P]) -> [[S::Vector; V]; P] {
+    unsafe fn start<S: Simd, const P: usize, const V: usize>(&self, simd: S, tile: &[Pixel]) -> [[S::Vector; V]; P] {
         let mut row = [simd.splat(0.0); V];
         for (vector, row) in row.iter_mut().enumerate() {
             // SAFETY: the bias has `V` vectors.
             *row = unsafe { simd.load(self.bias.add(vector * S::LANES)) };
         }
         let mut sums = [row; P];
+        if self.resume {
+            for (pixel, sums) in tile.iter().zip(&mut sums) {
+                for (vector, sum) in sums.iter_mut().enumerate() {
+                    let left = (self.channels - vector * S::LANES).min(S::LANES);
+                    // SAFETY: `left` numbers of the block's channels are at the pixel's place and after.
+                    *sum = unsafe { O::load(simd, self.to.add(pixel.to + vector * S::LANES), left) };
+                }
+            }
+        }
+        sums
+    }
+
+    /// # Safety
+    /// As [`Self::sweep`].
+    #[inline(always)]
+    unsafe fn sums<S: Simd, const P: usize, const V: usize>(
+        &self,
+        simd: S,
+        windows: [*const N; P],
+        mut sums: [[S::Vector; V]; P],
+    ) -> [[S::Vector; V]; P] {
         let mut weights = self.weights;
         if S::REGISTERS >= 32 && self.runs.iter().all(|run| run.length < SHORT) {
             // Setting up a run would take longer than the run: numbers are found one by one, which AVX2 has too few registers for.

@@ -2,8 +2,12 @@
 //!
 //! Each number is summed by one thread in an order that depends on the sizes alone.
 
+mod prepared;
+
 use gemm::Parallelism;
 use rayon::prelude::*;
+
+pub use prepared::PreparedDense;
 
 /// A dense layer of one shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Dense layers against sums in `f64`.
 
 use super::*;
+use crate::kernels::Number;
 use crate::kernels::reference::{assert_close, channel_sums, numbers, wide};
 
 /// a · b, of `rows` × `depth` and `depth` × `columns`, each read through its own index.
@@ -68,4 +69,34 @@ fn results_are_the_same_bits_for_any_number_of_threads() {
     let one = bits(1);
     assert!(bits(2) == one, "two threads give other bits than one");
     assert!(bits(4) == one, "four threads give other bits than one");
+}
+
+fn check_prepared<N: Number>(rows: usize, inputs: usize, outputs: usize, tolerance: f64) {
+    let (x, weights, bias) = (numbers("x", rows * inputs), numbers("weights", inputs * outputs), numbers("bias", outputs));
+    let mut expected: Vec<f64> = Vec::new();
+    for row in x.chunks_exact(inputs) {
+        expected.extend((0..outputs).map(|output| {
+            let sum: f64 = (0..inputs).map(|input| f64::from(row[input]) * f64::from(weights[input * outputs + output])).sum();
+            (sum + f64::from(bias[output])).max(0.0)
+        }));
+    }
+    let layer = PreparedDense::<N>::new(inputs, outputs, &weights, Some(&bias), true).expect("it has inputs and outputs");
+    let mut y = vec![9.0; rows * outputs];
+    layer.run(&x, &mut y);
+    assert_close("rows together", &y, &expected, tolerance);
+    let mut alone = vec![9.0; outputs];
+    for (x, y) in x.chunks_exact(inputs).zip(y.chunks_exact(outputs)) {
+        layer.run(x, &mut alone);
+        assert_eq!(alone, y, "a row alone gives the same bits");
+    }
+}
+
+#[test]
+fn prepared_layers_give_what_the_definition_does() {
+    // Numbers of the tests are exact in `bf16`, and sums are `f32`.
+    for (rows, inputs, outputs) in [(1, 1, 1), (7, 3, 5), (100, 513, 33), (3, 1025, 70), (130, 64, 10)] {
+        check_prepared::<f32>(rows, inputs, outputs, 1e-5);
+        check_prepared::<half::bf16>(rows, inputs, outputs, 1e-5);
+    }
+    assert!(PreparedDense::<f32>::new(0, 3, &[], None, false).is_none());
 }

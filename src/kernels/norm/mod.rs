@@ -1,12 +1,12 @@
 //! Batch normalisation over channels (Ioffe and Szegedy, 2015), of rows `[…, C]`: statistics, application and gradient, with
 //! ReLU and 2×2 max pooling folded in.
 //!
-//! Variances are biased, and computed from deviations: each part of a batch is gone through twice while it is in the cache, and
-//! parts are joined by the formula of Chan, Golub and LeVeque (1979) in a fixed order.
+//! Variances are biased, and computed from deviations: those of each part of a batch from its first row, and parts are joined by
+//! the formula of Chan, Golub and LeVeque (1979) in a fixed order.
 
 use rayon::prelude::*;
 
-use super::columns::{Deviations, Plain, Terms, sum_columns};
+use super::columns::{Deviations, Terms, sum_columns};
 use super::number::{Number, each_vector, read, write};
 use super::pool::{PoolPairsWith, Pooled};
 use super::simd::{Level, Simd, Task};
@@ -90,12 +90,11 @@ impl<N: Number> Task for Accumulate<'_, N> {
     fn run<S: Simd>(self, simd: S) -> PartialMoments {
         let Self { x, channels } = self;
         let rows = x.len() / channels;
-        let [mut mean, mut apart, mut squares] = [(); 3].map(|()| vec![0.0; channels]);
-        sum_columns(simd, rows, &Plain(x), [&mut mean]);
-        let count = rows as f32;
-        mean.iter_mut().for_each(|mean| *mean /= count);
+        let [mut apart, mut squares] = [(); 2].map(|()| vec![0.0; channels]);
+        // Any row is near enough to the mean to take deviations from: what that is off, their mean tells.
+        let mut mean: Vec<f32> = x[..channels].iter().map(|x| x.wide()).collect();
         sum_columns(simd, rows, &Deviations { x, about: &mean }, [&mut apart, &mut squares]);
-        // Deviations from the rounded mean tell how far it is off, which mends it and the squares.
+        let count = rows as f32;
         for ((mean, squares), apart) in mean.iter_mut().zip(&mut squares).zip(&apart) {
             *mean += apart / count;
             *squares -= apart * apart / count;
@@ -331,12 +330,12 @@ impl<N: Number> Task for FillRows<'_, N> {
     }
 }
 
-struct Apply<'a, A, B> {
-    scale: &'a [f32],
-    shift: &'a [f32],
-    x: &'a [A],
-    relu: bool,
-    y: &'a mut [B],
+pub(super) struct Apply<'a, A, B> {
+    pub(super) scale: &'a [f32],
+    pub(super) shift: &'a [f32],
+    pub(super) x: &'a [A],
+    pub(super) relu: bool,
+    pub(super) y: &'a mut [B],
 }
 
 impl<A: Number, B: Number> Task for Apply<'_, A, B> {

@@ -1,0 +1,573 @@
+//! From an ONNX graph to a program.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use anyhow::Context;
+use tract_onnx::pb::NodeProto;
+
+use super::nodes::{Constant, Nodes, NotCovered, integer, integers, unknown_attribute};
+use super::{MapStep, Program, VectorStep};
+use crate::kernels::{ConvShape, Convolution, Number, PoolShape, PreparedDense};
+use crate::onnx::{IMAGE, Interface, ModelProto, PROBABILITIES};
+
+/// Bytes of maps that a group of images takes: what stays in the second-level cache of a core beside weights.
+const CACHE: usize = 400 << 10;
+/// Most images in a group: enough to fill tiles of pixels even where maps are small.
+const MOST: usize = 16;
+
+/// A value of the graph.
+#[derive(Clone, Copy, Debug)]
+enum Value {
+    /// The pixels.
+    Image,
+    Map(Map),
+    /// `by_pixel` is the shape of the map that it was, where its numbers are in the order `[H, W, C]` and not `[C, H, W]`.
+    Vector {
+        buffer: usize,
+        length: usize,
+        by_pixel: Option<[usize; 3]>,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Map {
+    /// Its number among all maps; buffers are shared out at the end.
+    id: usize,
+    height: usize,
+    width: usize,
+    channels: usize,
+}
+
+impl Map {
+    fn len(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+}
+
+struct Builder<'a, N: Number> {
+    graph: Nodes<'a>,
+    values: BTreeMap<&'a str, Value>,
+    done: Vec<bool>,
+    maps: Vec<MapStep<N>>,
+    vectors: Vec<VectorStep<N>>,
+    map_lengths: Vec<usize>,
+    vector_lengths: Vec<usize>,
+    image: [usize; 3],
+}
+
+pub(super) fn build<N: Number>(proto: &ModelProto, interface: &Interface) -> anyhow::Result<Program<N>> {
+    let graph = Nodes::new(proto.graph.as_ref().context("the file holds no graph")?);
+    let shape = interface.image;
+    let mut builder = Builder {
+        done: vec![false; graph.nodes.len()],
+        graph,
+        values: BTreeMap::from([(IMAGE, Value::Image)]),
+        maps: Vec::new(),
+        vectors: Vec::new(),
+        map_lengths: Vec::new(),
+        vector_lengths: Vec::new(),
+        image: [shape.channels, shape.height, shape.width],
+    };
+    for index in 0..builder.graph.nodes.len() {
+        if !builder.done[index] {
+            builder.node(index)?;
+        }
+    }
+    let classes = interface.classes.len();
+    let output = match builder.values.get(PROBABILITIES) {
+        Some(Value::Vector { buffer, length, .. }) if *length == classes => *buffer,
+        _ => anyhow::bail!("`{PROBABILITIES}` is not a vector of {classes} numbers"),
+    };
+    let lengths = share_buffers(&mut builder.maps, &builder.map_lengths);
+    let bytes: usize = lengths.iter().map(|length| length * size_of::<N>()).sum();
+    let group = (CACHE / bytes.max(1)).clamp(1, MOST);
+    let Builder { maps, vectors, vector_lengths, .. } = builder;
+    Ok(Program {
+        image: shape,
+        classes,
+        maps,
+        vectors,
+        map_lengths: lengths,
+        vector_lengths,
+        output,
+        group,
+        arenas: Mutex::default(),
+    })
+}
+
+impl<'a, N: Number> Builder<'a, N> {
+    fn node(&mut self, index: usize) -> Result<(), NotCovered> {
+        let node = self.at(index);
+        match node.op_type.as_str() {
+            "Sub" => self.normalisation(index),
+            "Conv" => self.conv(index),
+            "Gemm" => self.dense(index),
+            "Relu" => self.relu(index),
+            "Div" => self.gelu(index),
+            "Mul" | "Add" if self.graph.beside_constant(node).is_some() => self.scale_shift(index),
+            "Add" => self.add(index),
+            "MaxPool" | "AveragePool" => self.pool(index),
+            "GlobalMaxPool" | "GlobalAveragePool" => self.global_pool(index),
+            "Flatten" => self.flatten(index),
+            "Softmax" => self.softmax(index),
+            // The label is the first of the largest probabilities: whoever runs the program takes it from there.
+            "ArgMax" if node.input == [PROBABILITIES] && integer(node, "select_last_index", 0) == 0 => Ok(()),
+            _ => Err(NotCovered::new(node, "the kernels have no such operator")),
+        }
+    }
+
+    fn at(&self, index: usize) -> &'a NodeProto {
+        &self.graph.nodes[index]
+    }
+
+    /// The value that an input of a node holds.
+    fn input(&self, node: &'a NodeProto, name: &str) -> Result<Value, NotCovered> {
+        let value = self.values.get(name).copied();
+        value.ok_or_else(|| NotCovered::new(node, format!("its input `{name}` is nothing that came before")))
+    }
+
+    fn map_input(&self, node: &'a NodeProto) -> Result<Map, NotCovered> {
+        match self.input(node, &node.input[0])? {
+            Value::Map(map) => Ok(map),
+            _ => Err(NotCovered::new(node, "its input is no map of features")),
+        }
+    }
+
+    /// A vector in the order `[C, H, W]`.
+    fn vector_input(&self, node: &'a NodeProto, name: &str) -> Result<(usize, usize), NotCovered> {
+        match self.input(node, name)? {
+            Value::Vector { buffer, length, by_pixel: None } => Ok((buffer, length)),
+            _ => Err(NotCovered::new(node, "its input is no vector of features")),
+        }
+    }
+
+    /// A new map.
+    fn map(&mut self, height: usize, width: usize, channels: usize) -> Map {
+        let map = Map { id: self.map_lengths.len(), height, width, channels };
+        self.map_lengths.push(map.len());
+        map
+    }
+
+    /// A new vector.
+    fn vector(&mut self, length: usize) -> usize {
+        self.vector_lengths.push(length);
+        self.vector_lengths.len() - 1
+    }
+
+    fn plain(&mut self, length: usize) -> (usize, Value) {
+        let buffer = self.vector(length);
+        (buffer, Value::Vector { buffer, length, by_pixel: None })
+    }
+
+    /// Records what the nodes from `first` to `last` together give.
+    fn give(&mut self, nodes: &[usize], value: Value) {
+        for &node in nodes {
+            self.done[node] = true;
+        }
+        let last = self.at(*nodes.last().expect("there is a node"));
+        self.values.insert(&last.output[0], value);
+    }
+
+    /// (pixel − mean) · scale.
+    fn normalisation(&mut self, index: usize) -> Result<(), NotCovered> {
+        let node = self.at(index);
+        let not = |what: &str| NotCovered::new(node, what);
+        let (name, mean) = self.graph.beside_constant(node).ok_or_else(|| not("it subtracts no constant"))?;
+        let next = self.graph.follower(index, &["Mul"]).ok_or_else(|| not("no multiplication follows it alone"))?;
+        let (_, scale) = self.graph.beside_constant(self.at(next)).ok_or_else(|| not("what follows has no constant"))?;
+        if !matches!(self.input(node, name)?, Value::Image) {
+            return Err(not("it is not given the image"));
+        }
+        let [channels, height, width] = self.image;
+        let (Some(mean), Some(scale)) = (widened(mean, channels, 2), widened(scale, channels, 2)) else {
+            return Err(not("its constants are not those of the channels"));
+        };
+        let shift = mean.iter().zip(&scale).map(|(mean, scale)| -mean * scale).collect();
+        let map = self.map(height, width, channels);
+        self.maps.push(MapStep::Image { scale, shift, to: map.id });
+        self.give(&[index, next], Value::Map(map));
+        Ok(())
+    }
+
+    fn conv(&mut self, index: usize) -> Result<(), NotCovered> {
+        let node = self.at(index);
+        let not = |what: &str| NotCovered::new(node, what);
+        let x = self.map_input(node)?;
+        let Some((weight_shape, weights)) = node.input.get(1).and_then(|name| self.graph.constant(name)) else {
+            return Err(not("its weights are no constant"));
+        };
+        let bias = match node.input.get(2) {
+            Some(name) => Some(self.graph.constant(name).ok_or_else(|| not("its bias is no constant"))?.1),
+            None => None,
+        };
+        let window = window(node, &["kernel_shape", "strides", "pads"])?;
+        let &[outputs, inputs, kernel, columns] = weight_shape.as_slice() else {
+            return Err(not("its weights are not of four dimensions"));
+        };
+        if inputs != x.channels || kernel != columns || bias.as_ref().is_some_and(|bias| bias.len() != outputs) {
+            return Err(not("its weights do not fit its input"));
+        }
+        let (height, width) = (x.height, x.width);
+        let shape =
+            ConvShape { batch: MOST, height, width, inputs, outputs, kernel, stride: window.stride, padding: window.padding };
+        let convolution = Convolution::<N>::new(shape).map_err(|error| NotCovered::new(node, error.to_string()))?;
+        let mut nodes = vec![index];
+        nodes.extend(self.graph.follower(index, &["Relu"]));
+        let relu = nodes.len() > 1;
+        let last = nodes[nodes.len() - 1];
+        let pool = self.graph.follower(last, &["MaxPool"]).filter(|&pool| pools_pairs(self.at(pool)));
+        nodes.extend(pool);
+        let divide = if pool.is_some() { 2 } else { 1 };
+        let y = self.map(shape.output_height() / divide, shape.output_width() / divide, outputs);
+        let layer = Box::new(convolution.prepare(&weights, bias.as_deref(), relu));
+        self.maps.push(MapStep::Conv { layer, pool: pool.is_some(), from: x.id, to: y.id });
+        self.give(&nodes, Value::Map(y));
+        Ok(())
+    }
+
+    fn dense(&mut self, index: usize) -> Result<(), NotCovered> {
+        let node = self.at(index);
+        let not = |what: &str| NotCovered::new(node, what);
+        if let Some(name) = unknown_attribute(node, &["transB"]) {
+            return Err(NotCovered::new(node, format!("attribute `{name}`")));
+        }
+        let Value::Vector { buffer, length, by_pixel } = self.input(node, &node.input[0])? else {
+            return Err(not("its input is no vector"));
+        };
+        let Some((shape, weights)) = node.input.get(1).and_then(|name| self.graph.constant(name)) else {
+            return Err(not("its weights are no constant"));
+        };
+        let transposed = integer(node, "transB", 0) != 0;
+        let (inputs, outputs) = match *shape.as_slice() {
+            [outputs, inputs] if transposed => (inputs, outputs),
+            [inputs, outputs] => (inputs, outputs),
+            _ => return Err(not("its weights are no matrix")),
+        };
+        let bias = match node.input.get(2) {
+            Some(name) => Some(self.graph.constant(name).ok_or_else(|| not("its bias is no constant"))?.1),
+            None => None,
+        };
+        if inputs != length || bias.as_ref().is_some_and(|bias| bias.len() != outputs) {
+            return Err(not("its weights do not fit its input"));
+        }
+        // Rows of weights in the order in which the numbers come.
+        let row = |input: usize| match by_pixel {
+            None => input,
+            Some([height, width, channels]) => (input % channels) * height * width + input / channels,
+        };
+        let at = |input: usize, output: usize| if transposed { output * inputs + input } else { input * outputs + output };
+        let ordered: Vec<f32> = (0..inputs)
+            .flat_map(|input| (0..outputs).map(move |output| (input, output)))
+            .map(|(input, output)| weights[at(row(input), output)])
+            .collect();
+        let relu = self.graph.follower(index, &["Relu"]);
+        let layer = PreparedDense::new(inputs, outputs, &ordered, bias.as_deref(), relu.is_some())
+            .ok_or_else(|| not("it has no outputs"))?;
+        let (to, value) = self.plain(outputs);
+        self.vectors.push(VectorStep::Dense { layer, from: buffer, to });
+        self.give(&std::iter::once(index).chain(relu).collect::<Vec<_>>(), value);
+        Ok(())
+    }
+
+    fn relu(&mut self, index: usize) -> Result<(), NotCovered> {
+        let node = self.at(index);
+        let value = match self.input(node, &node.input[0])? {
+            Value::Map(x) => {
+                let y = self.map(x.height, x.width, x.channels);
+                self.maps.push(MapStep::Relu { length: x.len(), from: x.id, to: y.id });
+                Value::Map(y)
+            }
+            _ => {
+                let (from, length) = self.vector_input(node, &node.input[0])?;
+                let (to, value) = self.plain(length);
+                self.vectors.push(VectorStep::Relu { from, to });
+                value
+            }
+        };
+        self.give(&[index], value);
+        Ok(())
+    }
+
+    /// x · (1 + erf(x / √2)) · ½.
+    fn gelu(&mut self, index: usize) -> Result<(), NotCovered> {
+        let node = self.at(index);
+        let not = || NotCovered::new(node, "a quotient that is no part of a GELU");
+        let scalar = |index: usize, expected: f32| match self.graph.beside_constant(self.at(index)) {
+            Some((_, (_, values))) => values == [expected],
+            None => false,
+        };
+        let input = node.input[0].as_str();
+        let erf = self.graph.follower(index, &["Erf"]).filter(|_| scalar(index, std::f32::consts::SQRT_2)).ok_or_else(not)?;
+        let raised = self.graph.follower(erf, &["Add"]).filter(|&next| scalar(next, 1.0)).ok_or_else(not)?;
+        let doubled = self.graph.follower(raised, &["Mul"]).filter(|&next| self.at(next).input.iter().any(|name| name == input));
+        let doubled = doubled.ok_or_else(not)?;
+        let last = self.graph.follower(doubled, &["Mul"]).filter(|&next| scalar(next, 0.5)).ok_or_else(not)?;
+        let value = match self.input(node, input)? {
+            Value::Map(x) => {
+                let y = self.map(x.height, x.width, x.channels);
+                self.maps.push(MapStep::Gelu { length: x.len(), from: x.id, to: y.id });
+                Value::Map(y)
+            }
+            _ => {
+                let (from, length) = self.vector_input(node, input)?;
+                let (to, value) = self.plain(length);
+                self.vectors.push(VectorStep::Gelu { from, to });
+                value
+            }
+        };
+        self.give(&[index, erf, raised, doubled, last], value);
+        Ok(())
+    }
+
+    /// x · scale, x + shift, or both.
+    fn scale_shift(&mut self, index: usize) -> Result<(), NotCovered> {
+        let node = self.at(index);
+        let Some((name, first)) = self.graph.beside_constant(node) else {
+            return Err(NotCovered::new(node, "it has no constant"));
+        };
+        let add = self.graph.follower(index, &["Add"]).filter(|_| node.op_type == "Mul");
+        let second = add.and_then(|next| Some((next, self.graph.beside_constant(self.at(next))?.1)));
+        let (value, channels, after) = match self.input(node, name)? {
+            Value::Image => return Err(NotCovered::new(node, "the image is normalised by a difference and a product")),
+            Value::Map(map) => (Value::Map(map), map.channels, 2),
+            Value::Vector { .. } => {
+                let (buffer, length) = self.vector_input(node, name)?;
+                (Value::Vector { buffer, length, by_pixel: None }, length, 0)
+            }
+        };
+        let wide = |constant| {
+            widened(constant, channels, after).ok_or_else(|| NotCovered::new(node, "its constant is not one of the channels"))
+        };
+        let mut nodes = vec![index];
+        let (scale, shift) = if node.op_type == "Add" {
+            (vec![1.0; channels], wide(first)?)
+        } else {
+            match second {
+                Some((next, shift)) => {
+                    nodes.push(next);
+                    (wide(first)?, wide(shift)?)
+                }
+                None => (wide(first)?, vec![0.0; channels]),
+            }
+        };
+        let value = match value {
+            Value::Map(x) => {
+                let y = self.map(x.height, x.width, x.channels);
+                self.maps.push(MapStep::ScaleShift { scale, shift, length: x.len(), from: x.id, to: y.id });
+                Value::Map(y)
+            }
+            Value::Vector { buffer: from, length, .. } => {
+                let (to, value) = self.plain(length);
+                self.vectors.push(VectorStep::ScaleShift { scale, shift, from, to });
+                value
+            }
+            Value::Image => unreachable!("refused above"),
+        };
+        self.give(&nodes, value);
+        Ok(())
+    }
+
+    fn add(&mut self, index: usize) -> Result<(), NotCovered> {
+        let node = self.at(index);
+        let [a, b] = node.input.as_slice() else { return Err(NotCovered::new(node, "it has not two inputs")) };
+        let unlike = || NotCovered::new(node, "its inputs are not of one shape");
+        let mut nodes = vec![index];
+        let value = match (self.input(node, a)?, self.input(node, b)?) {
+            (Value::Map(a), Value::Map(b)) if (a.height, a.width, a.channels) == (b.height, b.width, b.channels) => {
+                nodes.extend(self.graph.follower(index, &["Relu"]));
+                let y = self.map(a.height, a.width, a.channels);
+                self.maps.push(MapStep::Add { from: [a.id, b.id], relu: nodes.len() > 1, length: a.len(), to: y.id });
+                Value::Map(y)
+            }
+            (Value::Vector { .. }, Value::Vector { .. }) => {
+                let ((a, length), (b, other)) = (self.vector_input(node, a)?, self.vector_input(node, b)?);
+                if length != other {
+                    return Err(unlike());
+                }
+                let (to, value) = self.plain(length);
+                self.vectors.push(VectorStep::Add { from: [a, b], to });
+                value
+            }
+            _ => return Err(unlike()),
+        };
+        self.give(&nodes, value);
+        Ok(())
+    }
+
+    fn pool(&mut self, index: usize) -> Result<(), NotCovered> {
+        let node = self.at(index);
+        let x = self.map_input(node)?;
+        let Window { size, stride, padding } =
+            window(node, &["kernel_shape", "strides", "pads", "ceil_mode", "count_include_pad"])?;
+        if padding != 0 || integer(node, "ceil_mode", 0) != 0 {
+            return Err(NotCovered::new(node, "its windows reach beyond the map"));
+        }
+        let shape = PoolShape { batch: 1, height: x.height, width: x.width, channels: x.channels, size, stride };
+        let y = self.map(shape.rows(), shape.columns(), x.channels);
+        self.maps.push(MapStep::Pool { shape, max: node.op_type == "MaxPool", from: x.id, to: y.id });
+        self.give(&[index], Value::Map(y));
+        Ok(())
+    }
+
+    fn global_pool(&mut self, index: usize) -> Result<(), NotCovered> {
+        let node = self.at(index);
+        let x = self.map_input(node)?;
+        let Some(flatten) = self.graph.follower(index, &["Flatten"]) else {
+            return Err(NotCovered::new(node, "it is not flattened"));
+        };
+        let (to_vector, value) = self.plain(x.channels);
+        let (pixels, max) = (x.height * x.width, node.op_type == "GlobalMaxPool");
+        self.maps.push(MapStep::GlobalPool { pixels, channels: x.channels, max, from: x.id, to_vector });
+        self.give(&[index, flatten], value);
+        Ok(())
+    }
+
+    fn flatten(&mut self, index: usize) -> Result<(), NotCovered> {
+        let node = self.at(index);
+        if integer(node, "axis", 1) != 1 {
+            return Err(NotCovered::new(node, "it does not flatten whole images"));
+        }
+        let value = match self.input(node, &node.input[0])? {
+            Value::Image => return Err(NotCovered::new(node, "the image is not normalised")),
+            Value::Map(x) => {
+                let buffer = self.vector(x.len());
+                let Map { id: from, height, width, channels } = x;
+                // A dense layer can have its weights in any order.
+                let dense = self.graph.readers(node).iter().all(|&reader| self.at(reader).op_type == "Gemm");
+                let by_pixel = (dense && channels > 1 && height * width > 1).then_some([height, width, channels]);
+                self.maps.push(match by_pixel.is_some() || channels == 1 || height * width == 1 {
+                    true => MapStep::Flatten { from, to_vector: buffer },
+                    false => MapStep::FlattenByChannel { channels, from, to_vector: buffer },
+                });
+                Value::Vector { buffer, length: x.len(), by_pixel }
+            }
+            vector @ Value::Vector { .. } => vector,
+        };
+        self.give(&[index], value);
+        Ok(())
+    }
+
+    fn softmax(&mut self, index: usize) -> Result<(), NotCovered> {
+        let node = self.at(index);
+        let (from, length) = self.vector_input(node, &node.input[0])?;
+        if !matches!(integer(node, "axis", -1), 1 | -1) {
+            return Err(NotCovered::new(node, "it does not run over the classes"));
+        }
+        let (to, value) = self.plain(length);
+        self.vectors.push(VectorStep::Softmax { from, to });
+        self.give(&[index], value);
+        Ok(())
+    }
+}
+
+/// A square window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Window {
+    size: usize,
+    stride: usize,
+    padding: usize,
+}
+
+fn window(node: &NodeProto, known: &[&str]) -> Result<Window, NotCovered> {
+    if let Some(name) = unknown_attribute(node, known) {
+        return Err(NotCovered::new(node, format!("attribute `{name}`")));
+    }
+    let same = |name: &str, default: usize| match integers(node, name) {
+        [] => Ok(default),
+        [first, rest @ ..] if rest.iter().all(|other| other == first) => {
+            usize::try_from(*first).map_err(|_| NotCovered::new(node, format!("`{name}` is negative")))
+        }
+        _ => Err(NotCovered::new(node, format!("`{name}` is not the same on all sides"))),
+    };
+    let (size, stride, padding) = (same("kernel_shape", 0)?, same("strides", 1)?, same("pads", 0)?);
+    if stride == 0 || (size == 0 && node.op_type != "Conv") {
+        return Err(NotCovered::new(node, "it has no window or no step"));
+    }
+    Ok(Window { size, stride, padding })
+}
+
+/// Whether a pooling is of 2×2 windows side by side.
+fn pools_pairs(node: &NodeProto) -> bool {
+    let found = window(node, &["kernel_shape", "strides", "pads", "ceil_mode"]);
+    found == Ok(Window { size: 2, stride: 2, padding: 0 }) && integer(node, "ceil_mode", 0) == 0
+}
+
+/// One number for each of `count` channels, from as many or one for all. `after` dimensions of a value follow its channels.
+fn widened((shape, values): Constant, count: usize, after: usize) -> Option<Vec<f32>> {
+    if let [all] = values.as_slice() {
+        return Some(vec![*all; count]);
+    }
+    let (rest, tail) = shape.split_at_checked(shape.len().checked_sub(after)?)?;
+    let (channels, before) = rest.split_last()?;
+    (*channels == count && before.iter().chain(tail).all(|size| *size == 1)).then_some(values)
+}
+
+/// Gives maps that are never needed at the same time the same buffer: puts buffers in place of maps, and returns their lengths.
+fn share_buffers<N: Number>(steps: &mut [MapStep<N>], lengths: &[usize]) -> Vec<usize> {
+    let mut last_read = vec![0; lengths.len()];
+    for (index, step) in steps.iter_mut().enumerate() {
+        step.reads().into_iter().flatten().for_each(|id| last_read[*id] = index);
+    }
+    let mut buffers: Vec<usize> = Vec::new();
+    let mut free: Vec<usize> = Vec::new();
+    let mut held = vec![usize::MAX; lengths.len()];
+    for (index, step) in steps.iter_mut().enumerate() {
+        let mut ended: Vec<usize> = Vec::new();
+        for id in step.reads().into_iter().flatten() {
+            if last_read[*id] == index && !ended.contains(&held[*id]) {
+                ended.push(held[*id]);
+            }
+            *id = held[*id];
+        }
+        if let Some(id) = step.writes() {
+            let length = lengths[*id];
+            // The free buffer that is nearest in length, so that short maps do not lie in long buffers.
+            let nearest = (0..free.len()).min_by_key(|&place| buffers[free[place]].abs_diff(length));
+            let buffer = nearest.map_or_else(
+                || {
+                    buffers.push(0);
+                    buffers.len() - 1
+                },
+                |place| free.swap_remove(place),
+            );
+            buffers[buffer] = buffers[buffer].max(length);
+            held[*id] = buffer;
+            *id = buffer;
+        }
+        free.extend(ended);
+    }
+    buffers
+}
+
+impl<N: Number> MapStep<N> {
+    /// The maps that it reads.
+    fn reads(&mut self) -> [Option<&mut usize>; 2] {
+        match self {
+            Self::Image { .. } => [None, None],
+            Self::Add { from: [a, b], .. } => [Some(a), Some(b)],
+            Self::Conv { from, .. }
+            | Self::ScaleShift { from, .. }
+            | Self::Relu { from, .. }
+            | Self::Gelu { from, .. }
+            | Self::Pool { from, .. }
+            | Self::GlobalPool { from, .. }
+            | Self::Flatten { from, .. }
+            | Self::FlattenByChannel { from, .. } => [Some(from), None],
+        }
+    }
+
+    /// The map that it writes.
+    fn writes(&mut self) -> Option<&mut usize> {
+        match self {
+            Self::Image { to, .. }
+            | Self::Conv { to, .. }
+            | Self::ScaleShift { to, .. }
+            | Self::Relu { to, .. }
+            | Self::Gelu { to, .. }
+            | Self::Add { to, .. }
+            | Self::Pool { to, .. } => Some(to),
+            Self::GlobalPool { .. } | Self::Flatten { .. } | Self::FlattenByChannel { .. } => None,
+        }
+    }
+}
