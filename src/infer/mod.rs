@@ -1,8 +1,8 @@
-//! Inference: an ONNX file in tract, from bytes to predictions.
+//! Inference: an ONNX file, from bytes to predictions.
 //!
-//! A model goes through stages, each a type of its own: bytes → [`Loaded`], whose structure is checked → [`Model`], whose
-//! graph is optimised for a [`Batch`] and ready to run, from several threads at once. [`compare`] says how far two
-//! models' probabilities are apart.
+//! A model goes through stages, each a type of its own: bytes → [`Loaded`], whose structure is checked → [`Model`], which is
+//! ready to run, from several threads at once: by our own kernels, or by tract, which is the reference and runs what the kernels
+//! do not cover ([`Loaded::ready`]). [`compare`] says how far two models' probabilities are apart.
 //!
 //! The room knows nothing of tables, training or stages.
 

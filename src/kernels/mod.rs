@@ -23,7 +23,7 @@ mod simd;
 
 pub use activation::{gelu, gelu_backward, relu, relu_backward};
 pub use adam::AdamStep;
-pub use conv::{ConvShape, Convolution, Gradients, OutputGradient, PreparedConvolution, ShapeError};
+pub use conv::{ConvShape, Convolution, Gradients, OutputGradient, PreparedConvolution, ShapeError, WinogradConvolution};
 pub use dense::{DenseShape, PreparedDense};
 pub use norm::{Affine, Moments, NormGradient, scale_shift};
 pub use number::{Number, add, narrow, widen};

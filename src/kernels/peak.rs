@@ -20,25 +20,38 @@ struct Spin<N> {
     of: PhantomData<N>,
 }
 
-/// Sums that depend on nothing but themselves: more than latency × units of any known machine, fewer than its registers.
-const CHAINS: usize = 12;
+/// Sums that depend on nothing but themselves, at most: more than latency × units of any known machine.
+const CHAINS: usize = 24;
+
+/// As many of them as fit the registers beside two factors.
+fn chains<S: Simd>() -> usize {
+    if S::REGISTERS >= 32 { CHAINS } else { CHAINS / 2 }
+}
 
 impl<N: Number> Task for Spin<N> {
     type Output = u64;
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> u64 {
-        let number = |value: f32| N::splat_word(simd, N::word(N::narrow(value), N::narrow(value)));
-        let (a, b) = (number(std::hint::black_box(0.999)), number(std::hint::black_box(0.001)));
-        let mut chains = [simd.splat(1.0); CHAINS];
-        for _ in 0..self.steps {
-            for chain in &mut chains {
-                *chain = N::multiply_add(simd, a, b, *chain);
-            }
+        match chains::<S>() {
+            CHAINS => spin::<S, N, CHAINS>(simd, self.steps),
+            _ => spin::<S, N, { CHAINS / 2 }>(simd, self.steps),
         }
-        std::hint::black_box(chains);
-        (2 * N::PER_WORD * CHAINS * S::LANES * self.steps) as u64
+        (2 * N::PER_WORD * chains::<S>() * S::LANES * self.steps) as u64
     }
+}
+
+#[inline(always)]
+fn spin<S: Simd, N: Number, const CHAINS: usize>(simd: S, steps: usize) {
+    let word = |value: f32| N::word(N::narrow(value), N::narrow(value));
+    let (a, b) = (N::splat_word(simd, word(std::hint::black_box(0.999))), N::splat_word(simd, word(std::hint::black_box(0.001))));
+    let mut chains = [simd.splat(1.0); CHAINS];
+    for _ in 0..steps {
+        for chain in &mut chains {
+            *chain = N::multiply_add(simd, a, b, *chain);
+        }
+    }
+    std::hint::black_box(chains);
 }
 
 #[cfg(test)]
@@ -49,7 +62,7 @@ mod tests {
     fn operations_are_counted_for_every_thread() {
         let threads = rayon::current_num_threads();
         for level in Level::available() {
-            assert_eq!(peak::<f32>(level, 3), (threads * 3 * 2 * CHAINS * level.lanes()) as u64);
+            assert_eq!(peak::<f32>(level, 3), (threads * 3 * 2 * if level.registers() >= 32 { CHAINS } else { CHAINS / 2 } * level.lanes()) as u64);
         }
     }
 }

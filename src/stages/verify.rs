@@ -1,7 +1,8 @@
 //! `verify`: proves that the exported ONNX files do what the trained models do, and that they are good enough.
 //!
 //! Every file is checked for structure, loaded in tract, and run on the whole test part, in batches of several sizes, against
-//! Burn's own probabilities; an ensemble's graph also against the weighted mean of its members' files. Then the gates are
+//! Burn's own probabilities; an ensemble's graph also against the weighted mean of its members' files. What scores files later, our
+//! kernels, is held against tract on the same images, in fp32 and in the lower precisions that are asked for. Then the gates are
 //! applied to the figures of the *files*, not of the models they came from.
 
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use crate::engine::{Context, Stage, StageError};
 use crate::ensemble::vote;
 use crate::fs;
 use crate::graph::{DataRef, ExportRef, StageId};
-use crate::infer::{Agreement, Batch, Loaded, Model as Session, compare};
+use crate::infer::{Agreement, Batch, Engine, Loaded, Model as Session, Precision, compare};
 use crate::metrics::{Evaluation, Probabilities, evaluate};
 use crate::progress::{Interrupted, Progress};
 use crate::units::{BatchSize, NonNegative, Positive, Probability};
@@ -39,9 +40,29 @@ pub struct VerifyOptions {
     /// Batches of these sizes must give what the whole gives.
     #[serde(default = "batch_sizes")]
     pub batch_sizes: Vec<BatchSize>,
+    /// What scoring in bf16 must keep of fp32; without it, bf16 is not verified.
+    #[serde(default)]
+    pub bf16: Option<LowerPrecision>,
     /// What a model must reach.
     #[serde(default)]
     pub gate: Option<Gate>,
+}
+
+/// What a lower precision must keep.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LowerPrecision {
+    /// The smallest share of images with the label of fp32.
+    pub agreement: Probability,
+    /// The largest loss of accuracy.
+    pub accuracy_loss: Probability,
+}
+
+impl Default for LowerPrecision {
+    fn default() -> Self {
+        let probability = |value| Probability::new(value).expect("it is a probability");
+        Self { agreement: probability(0.995), accuracy_loss: probability(0.002) }
+    }
 }
 
 fn tolerance() -> Positive {
@@ -100,8 +121,21 @@ pub(super) struct Verified {
     pub batches: Vec<(BatchSize, f32)>,
     /// Accuracy of the file on the test part.
     pub accuracy: f64,
+    /// Our kernels against tract, both on the file; `None` where they do not cover its graph and tract scores it.
+    pub kernels: Option<Agreement>,
+    /// Our kernels in bf16 against tract, where that was asked for.
+    pub bf16: Option<Lower>,
     /// What is wrong; empty if it passed.
     pub problems: Vec<String>,
+}
+
+/// A file in a lower precision.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Lower {
+    /// Against tract in fp32.
+    pub against_fp32: Agreement,
+    /// Accuracy on the test part.
+    pub accuracy: f64,
 }
 
 /// One gate on one model.
@@ -131,7 +165,7 @@ impl Stage for VerifyStage {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn parameters(&self) -> serde_json::Value {
@@ -185,7 +219,8 @@ impl VerifyStage {
     ) -> Result<(Verified, Probabilities, Evaluation), StageError> {
         let name = &model.record.name;
         let loaded = Loaded::open(file).map_err(|error| StageError::Corrupt(format!("{error:#}")))?;
-        let probabilities = predict_all(&loaded, test, progress)?;
+        let tract = loaded.optimise(loaded.fastest_batch())?;
+        let probabilities = predict_all(&tract, test, progress)?;
         let burn = model.predict(test, &super::Quiet(progress))?;
         let against_burn = compare(&burn, &probabilities)?;
 
@@ -206,7 +241,21 @@ impl VerifyStage {
             .iter()
             .map(|&size| Ok((size, batch_difference(&free, size, test, &probabilities)?)))
             .collect::<Result<Vec<_>>>()?;
-        let figures = evaluate(test.labels(), probabilities.view(), &model.record.data.classes).map_err(anyhow::Error::from)?;
+        let classes = &model.record.data.classes;
+        let figures = evaluate(test.labels(), probabilities.view(), classes).map_err(anyhow::Error::from)?;
+        let single = loaded.ready(None, Precision::Fp32)?;
+        let kernels = match single.engine() {
+            Engine::Kernels => Some(predict_all(&single, test, progress)?),
+            Engine::Tract => None,
+        };
+        let bf16 = match self.options.bf16 {
+            Some(_) => {
+                let found = predict_all(&loaded.ready(None, Precision::Bf16)?, test, progress)?;
+                let accuracy = evaluate(test.labels(), found.view(), classes).map_err(anyhow::Error::from)?.accuracy;
+                Some(Lower { against_fp32: compare(&probabilities, &found)?, accuracy })
+            }
+            None => None,
+        };
         let mut verified = Verified {
             model: name.clone(),
             file: format!("{name}/model.onnx"),
@@ -214,32 +263,41 @@ impl VerifyStage {
             against_members,
             batches,
             accuracy: figures.accuracy,
+            kernels: kernels.as_ref().map(|found| compare(&probabilities, found)).transpose()?,
+            bf16,
             problems: Vec::new(),
         };
-        verified.problems = self.problems(&verified, &burn, voted.as_ref(), &probabilities);
+        let expected = [
+            Some(("the trained model", &burn, &probabilities, &verified.against_burn)),
+            voted
+                .as_ref()
+                .zip(verified.against_members.as_ref())
+                .map(|(voted, agreement)| ("the vote of its members", voted, &probabilities, agreement)),
+            kernels
+                .as_ref()
+                .zip(verified.kernels.as_ref())
+                .map(|(kernels, agreement)| ("tract where the kernels run it", &probabilities, kernels, agreement)),
+        ];
+        verified.problems = self.problems(&verified, expected.into_iter().flatten());
         Ok((verified, probabilities, figures))
     }
 
-    fn problems(
+    /// What is wrong with a file, given what it was compared with: its name, its probabilities, those found, and their agreement.
+    fn problems<'a>(
         &self,
         verified: &Verified,
-        burn: &Probabilities,
-        voted: Option<&Probabilities>,
-        onnx: &Probabilities,
+        compared: impl Iterator<Item = (&'static str, &'a Probabilities, &'a Probabilities, &'a Agreement)>,
     ) -> Vec<String> {
         let mut problems = Vec::new();
         let tolerance = self.options.tolerance.get();
-        let trained = ("the trained model", burn, &verified.against_burn);
-        let members = voted.zip(verified.against_members.as_ref());
-        let members = members.map(|(voted, agreement)| ("the vote of its members", voted, agreement));
-        for (other, expected, agreement) in [trained].into_iter().chain(members) {
+        for (other, expected, found, agreement) in compared {
             if f64::from(agreement.largest_difference) > tolerance {
                 let row = agreement.worst_row;
                 problems.push(format!(
                     "differs from {other} by {:.2e} (tolerance {tolerance:.0e}), most in row {row}: {} against {}",
                     agreement.largest_difference,
                     row_text(expected, row),
-                    row_text(onnx, row)
+                    row_text(found, row)
                 ));
             }
             if agreement.label_agreement() < self.options.agreement.get() {
@@ -249,7 +307,7 @@ impl VerifyStage {
                     agreement.label_agreement(),
                     self.options.agreement,
                     row_text(expected, row),
-                    row_text(onnx, row)
+                    row_text(found, row)
                 ));
             }
             if f64::from(agreement.largest_sum_error) > tolerance {
@@ -261,14 +319,33 @@ impl VerifyStage {
                 problems.push(format!("gives other probabilities in batches of {size}: they differ by {difference:.2e}"));
             }
         }
+        if let (Some(limits), Some(lower)) = (&self.options.bf16, &verified.bf16) {
+            problems.extend(limits.problems("bf16", verified.accuracy, lower));
+        }
+        problems
+    }
+}
+
+impl LowerPrecision {
+    fn problems(&self, precision: &str, accuracy: f64, found: &Lower) -> Vec<String> {
+        let mut problems = Vec::new();
+        let agreement = found.against_fp32.label_agreement();
+        if agreement < self.agreement.get() {
+            let needed = self.agreement;
+            problems.push(format!("gives the label of fp32 for {agreement:.4} of the images in {precision} (needed {needed})"));
+        }
+        let loss = accuracy - found.accuracy;
+        if loss > self.accuracy_loss.get() {
+            let most = self.accuracy_loss;
+            problems.push(format!("loses {loss:.4} of accuracy in {precision} (at most {most}): {:.4}", found.accuracy));
+        }
         problems
     }
 }
 
 /// Probabilities of all images, in batches across the threads.
-fn predict_all(loaded: &Loaded, images: &LabelledImages, progress: &dyn Progress) -> Result<Probabilities, StageError> {
+fn predict_all(session: &Session, images: &LabelledImages, progress: &dyn Progress) -> Result<Probabilities, StageError> {
     const CHUNK: usize = 64;
-    let session = loaded.optimise(loaded.fastest_batch())?;
     let size = images.shape().pixels();
     let chunks: Vec<Result<Probabilities, StageError>> = images
         .pixels()
@@ -278,12 +355,12 @@ fn predict_all(loaded: &Loaded, images: &LabelledImages, progress: &dyn Progress
             false => Ok(session.predict(pixels)?.probabilities),
         })
         .collect();
-    let mut all = Vec::with_capacity(images.len() * loaded.interface().classes.len());
+    let mut all = Vec::with_capacity(images.len() * session.interface().classes.len());
     for chunk in chunks {
         all.extend(chunk?);
     }
-    let shape = (images.len(), loaded.interface().classes.len());
-    Ok(Probabilities::from_shape_vec(shape, all).context("tract gave another number of probabilities than images")?)
+    let shape = (images.len(), session.interface().classes.len());
+    Ok(Probabilities::from_shape_vec(shape, all).context("the model gave another number of probabilities than images")?)
 }
 
 /// How far a batch of `size` images, run at once through the graph as the file declares it, is from the whole.
@@ -302,11 +379,19 @@ fn row_text(probabilities: &Probabilities, row: usize) -> String {
 fn summary(verified: &Verified) -> String {
     let agreement = &verified.against_burn;
     format!(
-        "{}: {} images, largest |Δp| {:.1e}, {} other labels{}",
+        "{}: {} images, largest |Δp| {:.1e}, {} other labels; {}{}{}",
         verified.file,
         agreement.rows,
         agreement.largest_difference,
         agreement.rows - agreement.same_labels,
+        match &verified.kernels {
+            Some(kernels) => format!("kernels {:.1e}", kernels.largest_difference),
+            None => "by tract".to_owned(),
+        },
+        match &verified.bf16 {
+            Some(lower) => format!(", bf16 {} other labels", lower.against_fp32.rows - lower.against_fp32.same_labels),
+            None => String::new(),
+        },
         if verified.problems.is_empty() { "" } else { ", FAILED" }
     )
 }
@@ -382,6 +467,20 @@ mod tests {
         check(r#"{"recall": 0.5, "macro_f1": 0.9}"#, &[("macro F1", false), ("recall of every class", true)]);
         check(r#"{"recall": 0.51}"#, &[("recall of every class", false)]);
         check(r#"{"loss": 0.1, "calibration_error": 0.5}"#, &[("loss", false), ("calibration error", true)]);
+    }
+
+    #[test]
+    fn a_precision_that_loses_too_much_is_told() {
+        let fp32 = array![[0.75, 0.25], [0.25, 0.75], [0.75, 0.25], [0.75, 0.25]];
+        let found = array![[0.75, 0.25], [0.25, 0.75], [0.25, 0.75], [0.75, 0.25]];
+        let lower = Lower { against_fp32: compare(&fp32, &found).unwrap(), accuracy: 0.5 };
+        let limits = |text: &str| serde_json::from_str::<LowerPrecision>(text).unwrap();
+        let problems = limits("{}").problems("bf16", 0.75, &lower).join("\n");
+        insta::assert_snapshot!(problems, @r"
+        gives the label of fp32 for 0.7500 of the images in bf16 (needed 0.995)
+        loses 0.2500 of accuracy in bf16 (at most 0.002): 0.5000
+        ");
+        assert!(limits(r#"{"agreement": 0.75, "accuracy_loss": 0.25}"#).problems("bf16", 0.75, &lower).is_empty());
     }
 
     #[test]

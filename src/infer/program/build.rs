@@ -7,8 +7,8 @@ use anyhow::Context;
 use tract_onnx::pb::NodeProto;
 
 use super::nodes::{Constant, Nodes, NotCovered, integer, integers, unknown_attribute};
-use super::{MapStep, Program, VectorStep};
-use crate::kernels::{ConvShape, Convolution, Number, PoolShape, PreparedDense};
+use super::{Convolve, MapStep, Program, VectorStep};
+use crate::kernels::{ConvShape, Convolution, Number, PoolShape, PreparedDense, WinogradConvolution};
 use crate::onnx::{IMAGE, Interface, ModelProto, PROBABILITIES};
 
 /// Bytes of maps that a group of images takes: what stays in the second-level cache of a core beside weights.
@@ -211,16 +211,22 @@ impl<'a, N: Number> Builder<'a, N> {
         let (height, width) = (x.height, x.width);
         let shape =
             ConvShape { batch: MOST, height, width, inputs, outputs, kernel, stride: window.stride, padding: window.padding };
-        let convolution = Convolution::<N>::new(shape).map_err(|error| NotCovered::new(node, error.to_string()))?;
         let mut nodes = vec![index];
         nodes.extend(self.graph.follower(index, &["Relu"]));
         let relu = nodes.len() > 1;
         let last = nodes[nodes.len() - 1];
         let pool = self.graph.follower(last, &["MaxPool"]).filter(|&pool| pools_pairs(self.at(pool)));
         nodes.extend(pool);
+        let shape = shape.check().map_err(|error| NotCovered::new(node, error.to_string()))?;
         let divide = if pool.is_some() { 2 } else { 1 };
         let y = self.map(shape.output_height() / divide, shape.output_width() / divide, outputs);
-        let layer = Box::new(convolution.prepare(&weights, bias.as_deref(), relu));
+        let bias = bias.as_deref();
+        let layer = if WinogradConvolution::<N>::is_for(&shape) {
+            WinogradConvolution::new(shape, &weights, bias, relu).map(Convolve::Tiles)
+        } else {
+            Convolution::new(shape).map(|convolution| Convolve::Direct(convolution.prepare(&weights, bias, relu)))
+        };
+        let layer = Box::new(layer.map_err(|error| NotCovered::new(node, error.to_string()))?);
         self.maps.push(MapStep::Conv { layer, pool: pool.is_some(), from: x.id, to: y.id });
         self.give(&nodes, Value::Map(y));
         Ok(())

@@ -18,7 +18,7 @@ use std::sync::{Mutex, PoisonError};
 
 use self::build::build;
 use crate::data::ImageShape;
-use crate::kernels::{Number, PoolShape, PreparedConvolution, PreparedDense, serial};
+use crate::kernels::{ConvShape, Number, PoolShape, PreparedConvolution, PreparedDense, WinogradConvolution, serial};
 use crate::onnx::{Interface, ModelProto};
 
 /// Images whose vectors are worked on together.
@@ -53,7 +53,7 @@ enum MapStep<N: Number> {
     },
     /// Convolution with bias, perhaps ReLU, perhaps 2×2 max pooling.
     Conv {
-        layer: Box<PreparedConvolution<N>>,
+        layer: Box<Convolve<N>>,
         pool: bool,
         from: usize,
         to: usize,
@@ -108,6 +108,30 @@ enum MapStep<N: Number> {
         from: usize,
         to_vector: usize,
     },
+}
+
+/// The ways of a convolution.
+#[derive(Debug)]
+enum Convolve<N: Number> {
+    Direct(PreparedConvolution<N>),
+    Tiles(WinogradConvolution<N>),
+}
+
+impl<N: Number> Convolve<N> {
+    fn shape(&self) -> &ConvShape {
+        match self {
+            Self::Direct(layer) => layer.shape(),
+            Self::Tiles(layer) => layer.shape(),
+        }
+    }
+
+    fn run(&self, x: &[N], pool: bool, y: &mut [N]) {
+        match self {
+            Self::Direct(layer) if pool => layer.run_pool(x, y),
+            Self::Direct(layer) => layer.run(x, y),
+            Self::Tiles(layer) => layer.run(x, pool, y),
+        }
+    }
 }
 
 /// A step from vectors to vectors.
@@ -172,13 +196,9 @@ impl<N: Number> Program<N> {
                 MapStep::Conv { layer, pool, from, to } => {
                     let shape = layer.shape();
                     let (x, y) = two(maps, *from, *to);
-                    let x = &x[..images * shape.input_image()];
-                    if *pool {
-                        let length = images * (shape.output_height() / 2) * (shape.output_width() / 2) * shape.outputs;
-                        layer.run_pool(x, &mut y[..length]);
-                    } else {
-                        layer.run(x, &mut y[..images * shape.output_image()]);
-                    }
+                    let divide = if *pool { 2 } else { 1 };
+                    let length = (shape.output_height() / divide) * (shape.output_width() / divide) * shape.outputs;
+                    layer.run(&x[..images * shape.input_image()], *pool, &mut y[..images * length]);
                 }
                 MapStep::ScaleShift { scale, shift, length, from, to } => {
                     let (x, y) = two(maps, *from, *to);

@@ -19,6 +19,7 @@ mod prepared;
 mod shape;
 mod tile;
 mod weight_gradient;
+mod winograd;
 
 pub use gradient::OutputGradient;
 pub(crate) use pack::Packed;
@@ -26,6 +27,7 @@ pub(crate) use plan::{Frame, Sweep};
 pub use prepared::PreparedConvolution;
 pub use shape::{ConvShape, ShapeError};
 pub(crate) use tile::SweepGroup;
+pub use winograd::WinogradConvolution;
 
 use self::pack::unpack_sum;
 use self::weight_gradient::{AddWeightGradient, WeightBlocks};

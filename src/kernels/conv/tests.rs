@@ -301,6 +301,43 @@ fn shapes_of_real_networks() {
     check_real_networks::<bf16>();
 }
 
+fn check_tiles<N: Tested>(shape: ConvShape) {
+    let case = Case::new(shape);
+    let x = narrow(&case.x);
+    let exact = case.output();
+    let windows = windows(&case.pool());
+    // Transformed tiles are rounded, and their numbers are up to four times those of the images.
+    let tolerance = 4e-5_f64.max(12.0 * N::ROUNDING);
+    for level in N::levels() {
+        for relu in [false, true] {
+            let expected: Vec<f64> = exact.iter().map(|y| if relu { y.max(0.0) } else { *y }).collect();
+            let tiles = WinogradConvolution::<N>::with_level(shape, &case.weights, Some(&case.bias), relu, level).unwrap();
+            let mut y = vec![N::narrow(9.0); expected.len()];
+            tiles.run(&x, false, &mut y);
+            assert_close(level.name(), &floats(&y), &expected, tolerance);
+            let mut alone = vec![N::narrow(9.0); shape.output_image()];
+            tiles.run(&x[x.len() - shape.input_image()..], false, &mut alone);
+            assert!(y.ends_with(&alone), "{}: an image alone gives the same bits", level.name());
+            let best: Vec<f64> = windows.iter().map(|window| expected[largest(&expected, window)]).collect();
+            let mut pooled = vec![N::narrow(9.0); best.len()];
+            tiles.run(&x, true, &mut pooled);
+            assert_close(&format!("{}, pooled", level.name()), &floats(&pooled), &best, tolerance);
+        }
+    }
+}
+
+#[test]
+fn by_tiles() {
+    for (height, width, inputs, outputs, padding) in
+        [(4, 4, 1, 1, 1), (7, 7, 33, 17, 1), (14, 5, 16, 70, 1), (6, 9, 5, 3, 0), (3, 3, 4, 4, 0)]
+    {
+        let shape = ConvShape { batch: 3, height, width, inputs, outputs, kernel: 3, stride: 1, padding };
+        check_tiles::<f32>(shape);
+        check_tiles::<bf16>(shape);
+    }
+    check_tiles::<f32>(ConvShape { batch: 5, ..SHAPE });
+}
+
 fn check_gelu<N: Tested>() {
     let case = Case::new(ConvShape { batch: 2, height: 5, width: 5, inputs: 3, outputs: 4, ..SHAPE });
     let gradient = narrow::<N>(&numbers("gradient", case.shape.output_len()));
