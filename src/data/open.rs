@@ -25,12 +25,31 @@ pub fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
 /// # Errors
 /// Those of reading the first bytes.
 pub fn decompress(mut source: impl BufRead + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
-    let first = source.fill_buf()?;
-    Ok(match *first {
-        [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(source)),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Box::new(Zstandard::new(source)),
-        _ => Box::new(source),
+    Ok(match Compression::of(source.fill_buf()?) {
+        Some(Compression::Gzip) => Box::new(MultiGzDecoder::new(source)),
+        Some(Compression::Zstandard) => Box::new(Zstandard::new(source)),
+        None => Box::new(source),
     })
+}
+
+/// How a file is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// By gzip.
+    Gzip,
+    /// By Zstandard.
+    Zstandard,
+}
+
+impl Compression {
+    /// Told by the first bytes of a file; `None` if it is plain.
+    pub fn of(first: &[u8]) -> Option<Self> {
+        match *first {
+            [0x1f, 0x8b, ..] => Some(Self::Gzip),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstandard),
+            _ => None,
+        }
+    }
 }
 
 /// A reader of all Zstandard frames of a source, one after another.
@@ -100,14 +119,14 @@ impl<R: BufRead> Read for Zstandard<R> {
 mod tests {
     use std::io::Write;
 
-    use flate2::Compression;
+    use flate2::Compression as Level;
     use flate2::write::GzEncoder;
     use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
     use super::*;
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        let mut encoder = GzEncoder::new(Vec::new(), Level::fast());
         encoder.write_all(bytes).unwrap();
         encoder.finish().unwrap()
     }
@@ -124,7 +143,7 @@ mod tests {
 
     #[test]
     fn compression_is_told_by_content_and_parts_in_a_row_are_all_read() {
-        let text: Vec<u8> = (0..300_000_u32).flat_map(|n| (n * n).to_le_bytes()).collect();
+        let text: Vec<u8> = (0..300_000_u32).flat_map(|n| (n.wrapping_mul(n)).to_le_bytes()).collect();
         assert_eq!(read(text.clone()).unwrap(), text);
         assert_eq!(read(gzip(&text)).unwrap(), text);
         assert_eq!(read(zstandard(&text)).unwrap(), text);

@@ -5,6 +5,8 @@
 //! length. The module knows nothing of files, of compression, or of how many rows there are.
 
 mod layout;
+mod plain;
+mod records;
 mod row;
 
 use std::fmt;
@@ -14,6 +16,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use layout::{Column, CsvLayout, LabelColumn, LayoutError};
+pub use plain::{Cells, PlainRows};
+pub use records::{BYTE_ORDER_MARK, first_record, last_record};
 pub use row::CellError;
 
 /// How the columns of a CSV file are to be understood.

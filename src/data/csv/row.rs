@@ -67,7 +67,8 @@ impl CsvLayout {
         error
     }
 
-    fn error(&self, record: &ByteRecord, column: usize, why: &str) -> CellError {
+    /// The error that column `column` of `record`, counted from 0, is at fault: `why` follows what the cell holds.
+    pub fn error(&self, record: &ByteRecord, column: usize, why: &str) -> CellError {
         let (line, index) = record.position().map_or((0, 0), |position| (position.line(), position.record()));
         let text = record.get(column).map(|cell| String::from_utf8_lossy(cell).into_owned()).unwrap_or_default();
         CellError {
@@ -98,7 +99,7 @@ fn parse_pixel(cell: &[u8]) -> Option<u8> {
     }
 }
 
-fn parse_label(cell: &[u8], classes: &[String]) -> Option<Label> {
+pub(super) fn parse_label(cell: &[u8], classes: &[String]) -> Option<Label> {
     let text = std::str::from_utf8(cell.trim_ascii()).ok()?;
     if let Some(index) = classes.iter().position(|class| class == text) {
         return Label::try_from(index).ok();
