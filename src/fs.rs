@@ -1,7 +1,7 @@
 //! Files: the one user of `std::fs`. Every error names its path; every write is atomic.
 
 use std::fs;
-use std::io::{self, BufReader, BufWriter, Write};
+use std::io::{self, BufReader, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
@@ -118,6 +118,57 @@ impl Write for AtomicFile {
 
     fn flush(&mut self) -> io::Result<()> {
         self.writer.flush()
+    }
+}
+
+/// A file that grows under a name of its own until it is complete and gets its place, and that a later run may go on with.
+#[derive(Debug)]
+pub struct GrowingFile {
+    file: fs::File,
+    path: PathBuf,
+}
+
+impl GrowingFile {
+    /// Opens the file at `path`, cut off after `bytes` bytes, to write behind them; makes it and missing parent folders.
+    ///
+    /// # Errors
+    /// Names the path and the system's reason.
+    pub fn after(path: &Path, bytes: u64) -> Result<Self> {
+        let context = || format!("cannot write `{}`", path.display());
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            create_dir(parent)?;
+        }
+        let mut file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(path).with_context(context)?;
+        file.set_len(bytes).with_context(context)?;
+        file.seek(io::SeekFrom::End(0)).with_context(context)?;
+        Ok(Self { file, path: path.to_owned() })
+    }
+
+    /// Forces what was written to the disk.
+    ///
+    /// # Errors
+    /// Names the path and the system's reason.
+    pub fn sync(&self) -> Result<()> {
+        self.file.sync_data().with_context(|| format!("cannot write `{}`", self.path.display()))
+    }
+
+    /// Syncs the file and renames it to its place.
+    ///
+    /// # Errors
+    /// Names both paths and the system's reason.
+    pub fn put(self, path: &Path) -> Result<()> {
+        self.sync()?;
+        rename(&self.path, path)
+    }
+}
+
+impl Write for GrowingFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

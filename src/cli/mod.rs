@@ -8,6 +8,7 @@ mod explain;
 mod figures;
 mod init;
 mod load;
+mod merge_shards;
 mod metrics;
 mod plan;
 mod progress;
@@ -57,6 +58,8 @@ enum Verb {
     Dag(dag::Arguments),
     /// Classify the rows of CSV files with an ONNX model
     Score(score::Arguments),
+    /// Put the predictions of all shards of a run together
+    MergeShards(merge_shards::Arguments),
     /// Run up to the stages that write ONNX files
     Export(run::KindArguments),
     /// Run up to the stages that verify ONNX files
@@ -88,6 +91,7 @@ pub fn main() -> ExitCode {
         Verb::Explain(arguments) => explain::run(&arguments),
         Verb::Dag(arguments) => dag::run(&arguments),
         Verb::Score(arguments) => score::run(&arguments),
+        Verb::MergeShards(arguments) => merge_shards::run(&arguments),
         Verb::Export(arguments) => run::run_kind(&arguments, "export"),
         Verb::Verify(arguments) => run::run_kind(&arguments, "verify"),
         Verb::Metrics(arguments) => metrics::run(&arguments),
@@ -145,6 +149,9 @@ mod tests {
             "pipeline explain basic p.yaml",
             "pipeline dag --format mermaid",
             "pipeline score --model m.onnx --input x*.csv --output y.csv",
+            "pipeline score -m m.onnx -i x.csv -o y.jsonl --on-error null --rejects r.csv --max-errors 9 --top-k 3 --resume",
+            "pipeline score -m m.onnx -i x.csv -o y --format parquet --columns row,class,probabilities --shard 2/4",
+            "pipeline merge-shards -o y.csv y1.csv y2.csv --rejects r.csv",
             "pipeline export",
             "pipeline verify p.yaml",
             "pipeline report",
@@ -172,6 +179,9 @@ mod tests {
             "pipeline run --progress loud",
             "pipeline explain",
             "pipeline score --model m.onnx",
+            "pipeline score -m m.onnx -i x.csv --shard 5/4",
+            "pipeline score -m m.onnx -i x.csv --columns labels",
+            "pipeline merge-shards y1.csv",
         ] {
             let error = parse(line).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");

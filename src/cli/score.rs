@@ -12,9 +12,9 @@ use super::signals;
 use super::text::{Paint, Style, complain, duration, number, print};
 use crate::data::csv::{CsvOptions, Header, PixelPattern};
 use crate::data::pattern::Pattern;
-use crate::engine::{Signal, SystemClock};
+use crate::engine::{Cancel, Signal, SystemClock};
 use crate::infer::Loaded;
-use crate::score::{Input, Output, Request, ScoreError, ScoreSummary, score};
+use crate::score::{Input, OnError, Output, OutputColumn, OutputFormat, Request, ScoreError, ScoreSummary, Shard, score};
 use crate::units::Count;
 
 /// The arguments of `pipeline score`.
@@ -31,6 +31,39 @@ pub(super) struct Arguments {
     /// Where the predictions go; `-` is the standard output
     #[arg(short, long, value_name = "FILE", default_value = "predictions.csv", allow_hyphen_values = true)]
     output: PathBuf,
+
+    /// The format of the predictions: csv, jsonl or parquet; told by the name of the output unless given
+    #[arg(long, value_name = "FORMAT", value_parser = read_text::<OutputFormat>)]
+    format: Option<OutputFormat>,
+
+    /// The columns of the output, separated by commas: row, label, class, confidence, probabilities, true_label; all but
+    /// `row` unless given. Those passed through follow
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', value_parser = read_text::<OutputColumn>)]
+    columns: Vec<OutputColumn>,
+
+    /// Only the K most probable classes (top_1, p_top_1 …) instead of the probability of each
+    #[arg(long, value_name = "K")]
+    top_k: Option<NonZeroUsize>,
+
+    /// What to do about a row that cannot be scored: fail, skip (leave it out) or null (keep its place, empty)
+    #[arg(long, value_name = "WHAT", default_value = "fail", value_parser = read_text::<OnError>)]
+    on_error: OnError,
+
+    /// List every row that was not scored in this CSV file: file, row, column, reason
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+
+    /// Fail when more than N rows cannot be scored
+    #[arg(long, value_name = "N")]
+    max_errors: Option<u64>,
+
+    /// Go on with an interrupted run into the same output, if there is one; the bytes are those of a run without interruption
+    #[arg(long)]
+    resume: bool,
+
+    /// Score the I-th of N shares of the rows, as in `2/4`; `merge-shards` puts the shares together
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
 
     /// Copy this column of the input to the output; may be repeated
     #[arg(long, value_name = "COLUMN")]
@@ -70,6 +103,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     }
     let model = Loaded::open(&arguments.model).map_err(|error| Failure::new(Exit::Corrupt, format!("{error:#}")))?;
     let inputs = Input::resolve(&arguments.input, Path::new(""))?;
+    let format = match arguments.format.or_else(|| OutputFormat::of(&arguments.output)) {
+        Some(format) => format,
+        None if to_stdout => OutputFormat::Csv,
+        None => {
+            let name = arguments.output.display();
+            let text = format!("the name `{name}` tells no format; end it in .csv, .jsonl or .parquet, or give `--format`");
+            return Err(Failure::new(Exit::Usage, text));
+        }
+    };
+    let count = |count: NonZeroUsize| Count::new(count.get() as u64).map_err(|error| Failure::new(Exit::Usage, error));
     let output = if to_stdout { Output::Stream(Box::new(io::stdout())) } else { Output::File(arguments.output.clone()) };
     let mut request = Request {
         columns: CsvOptions {
@@ -79,10 +122,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
             ignore: arguments.ignore.clone(),
         },
         passthrough: arguments.passthrough.clone(),
+        format,
+        output_columns: arguments.columns.clone(),
+        top_k: arguments.top_k.map(count).transpose()?,
+        on_error: arguments.on_error,
+        rejects: arguments.rejects.clone(),
+        max_errors: arguments.max_errors,
+        resume: arguments.resume,
+        shard: arguments.shard,
         ..Request::new(&model, inputs, output)
     };
     if let Some(jobs) = arguments.jobs {
-        request.workers = Count::new(jobs.get() as u64).map_err(|error| Failure::new(Exit::Usage, error))?;
+        request.workers = count(jobs)?;
     }
     let (clock, name) = (SystemClock::new(), "score".parse().map_err(anyhow::Error::msg)?);
     // Lines of progress must not get between predictions.
@@ -92,12 +143,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     drop(progress);
     let summary = match summary {
         Ok(summary) => summary,
-        Err(ScoreError::Interrupted(_)) => {
-            let signal = cancel.requested().unwrap_or(Signal::Interrupt);
-            return Err(Failure { exit: Exit::Interrupted(signal), text: None });
-        }
         Err(ScoreError::Failed(error)) if to_stdout && is_broken_pipe(&error) => return Ok(Exit::Done),
-        Err(ScoreError::Failed(error)) => return Err(error.into()),
+        Err(error) => return Err(failure(error, &cancel)),
     };
     match (to_stdout, arguments.progress) {
         (true, _) => complain(&sentence(&summary, "standard output", Paint::stderr())),
@@ -107,10 +154,27 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// How the program ends when scoring or merging does not end well.
+pub(super) fn failure(error: ScoreError, cancel: &Cancel) -> Failure {
+    match error {
+        ScoreError::Interrupted(_) => {
+            Failure { exit: Exit::Interrupted(cancel.requested().unwrap_or(Signal::Interrupt)), text: None }
+        }
+        ScoreError::Invalid(text) => Failure::new(Exit::Usage, text),
+        ScoreError::Damaged(text) => Failure::new(Exit::Corrupt, text),
+        ScoreError::Held(_) => Failure::new(Exit::Held, error.to_string()),
+        ScoreError::Failed(error) => error.into(),
+    }
+}
+
 /// `✓ 10,000 rows → y.csv, accuracy 0.9312 · 3.2 s · 3,125 rows/s`
 fn sentence(summary: &ScoreSummary, output: &str, paint: Paint) -> String {
     let accuracy = summary.manifest.accuracy.map(|accuracy| format!(", accuracy {accuracy:.4}")).unwrap_or_default();
-    let said = format!("{} rows → {output}{accuracy}", number(summary.manifest.scored));
+    let rejected = match summary.manifest.tally.rejected {
+        0 => String::new(),
+        rows => format!(", {} rejected", number(rows)),
+    };
+    let said = format!("{} rows → {output}{rejected}{accuracy}", number(summary.manifest.tally.scored));
     let cost = format!("· {} · {} rows/s", duration(summary.seconds), number(summary.rows_per_second() as u64));
     format!("{} {} {}", paint.text(Style::Green, "✓"), paint.text(Style::Bold, said), paint.text(Style::Dim, cost))
 }
@@ -139,6 +203,8 @@ mod tests {
         assert!(read_text::<Header>("perhaps").unwrap_err().contains("perhaps"));
         assert_eq!(read_text::<PixelPattern>("pixel{n}"), Ok(CsvOptions::default().pixels));
         assert!(read_text::<PixelPattern>("pixel").is_err());
+        assert_eq!(read_text::<OnError>("null"), Ok(OnError::Null));
+        assert!(read_text::<OutputColumn>("labels").unwrap_err().contains("true_label"));
     }
 
     #[test]

@@ -2,12 +2,21 @@
 
 use crate::progress::Interrupted;
 
-/// Why scoring did not end well. No output file was written.
+/// Why scoring did not end well. The output is then not there; what was put down in the journal waits for a run that goes on.
 #[derive(Debug, thiserror::Error)]
 pub enum ScoreError {
     /// It was asked to stop.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
+    /// What was asked for makes no sense, or does not fit the run that is to go on.
+    #[error("{0}")]
+    Invalid(String),
+    /// Another run writes the same file.
+    #[error("another run is writing `{0}`; wait until it is done")]
+    Held(String),
+    /// A file is not what its manifest says.
+    #[error("{0}")]
+    Damaged(String),
     /// Anything else, for people to read.
     #[error("{0:#}")]
     Failed(#[from] anyhow::Error),

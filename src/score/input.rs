@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 
-use crate::data::open::decompress;
+use crate::data::open::{Compression, decompress};
 use crate::data::pattern::Pattern;
 use crate::digest::{Digest, Digester};
 use crate::fs;
@@ -60,13 +60,17 @@ impl Input {
 
     /// Starts reading.
     pub(super) fn open(self) -> Result<Opened> {
-        let (source, context): (Box<dyn BufRead + Send>, String) = match self {
+        let (mut source, context): (Box<dyn BufRead + Send>, String) = match self {
             Self::File(path) => (Box::new(fs::open(&path)?), format!("cannot read `{}`", path.display())),
             Self::Stream(name, reader) => (Box::new(BufReader::with_capacity(1 << 16, reader)), format!("cannot read {name}")),
         };
+        let compression = source.fill_buf().map(Compression::of).with_context(|| context.clone())?;
+        if compression.is_none() {
+            return Ok(Opened { reader: Box::new(source), watch: None });
+        }
         let seen = Arc::new(Mutex::new(Seen::default()));
         let reader = decompress(Watched { source, seen: Arc::clone(&seen) }).context(context)?;
-        Ok(Opened { reader, seen })
+        Ok(Opened { reader, watch: Some(Watch(seen)) })
     }
 }
 
@@ -89,7 +93,8 @@ impl fmt::Debug for Input {
 pub(super) struct Opened {
     /// Its content, decompressed.
     pub(super) reader: Box<dyn Read + Send>,
-    seen: Arc<Mutex<Seen>>,
+    /// What is read of it before decompression, if it is compressed.
+    pub(super) watch: Option<Watch>,
 }
 
 /// What was read so far, before decompression.
@@ -99,15 +104,8 @@ struct Seen {
     digester: Digester,
 }
 
-/// Counts what is read of an input, and digests it.
-#[derive(Clone)]
+/// Counts what is read of a compressed input, and digests it.
 pub(super) struct Watch(Arc<Mutex<Seen>>);
-
-impl Opened {
-    pub(super) fn watch(&self) -> Watch {
-        Watch(Arc::clone(&self.seen))
-    }
-}
 
 impl Watch {
     /// How many bytes were read, as they lie on disk.

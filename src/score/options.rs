@@ -1,12 +1,13 @@
 //! The options of the stage kind `score`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::data::csv::CsvOptions;
 use crate::data::pattern::Patterns;
 use crate::graph::{AnyRef, ExportedModelRef, FilesRef};
+use crate::units::Count;
 
 /// Options of the stage kind `score`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -25,6 +26,15 @@ pub struct ScoreOptions {
     /// The file of predictions, below the folder of artifacts.
     #[serde(default = "predictions")]
     pub output: PathBuf,
+    /// Its format; told by its name unless given.
+    #[serde(default)]
+    pub format: Option<OutputFormat>,
+    /// The columns of the output, in their order; all of them unless given. Those passed through follow.
+    #[serde(default)]
+    pub output_columns: Vec<OutputColumn>,
+    /// Only the most probable classes, so many, instead of the probability of each.
+    #[serde(default)]
+    pub top_k: Option<Count>,
     /// Columns of the input that are copied to the output.
     #[serde(default)]
     pub passthrough: Vec<String>,
@@ -34,6 +44,12 @@ pub struct ScoreOptions {
     /// What to do about a row that cannot be scored.
     #[serde(default)]
     pub on_error: OnError,
+    /// A CSV file, below the folder of artifacts, that lists every row that was not scored, and why.
+    #[serde(default)]
+    pub rejects: Option<PathBuf>,
+    /// Fail when more rows than that cannot be scored.
+    #[serde(default)]
+    pub max_errors: Option<u64>,
 }
 
 fn predictions() -> PathBuf {
@@ -47,6 +63,62 @@ pub enum OnError {
     /// Stop, name its file, row and column, and write no output.
     #[default]
     Fail,
+    /// Leave it out.
+    Skip,
+    /// Keep its place in the output, with empty predictions.
+    Null,
+}
+
+/// A format of predictions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputFormat {
+    /// CSV with a header.
+    #[default]
+    Csv,
+    /// A JSON object per line.
+    Jsonl,
+    /// Apache Parquet.
+    Parquet,
+}
+
+impl OutputFormat {
+    /// The format that the name of a file tells: `.csv`, `.jsonl`, `.ndjson` or `.parquet`.
+    pub fn of(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()? {
+            "csv" => Some(Self::Csv),
+            "jsonl" | "ndjson" => Some(Self::Jsonl),
+            "parquet" => Some(Self::Parquet),
+            _ => None,
+        }
+    }
+
+    /// What people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Csv => "CSV",
+            Self::Jsonl => "JSON Lines",
+            Self::Parquet => "Parquet",
+        }
+    }
+}
+
+/// A column of the predictions, or several that belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputColumn {
+    /// The number of the row in its table, counted from 1 without the header.
+    Row,
+    /// The number of the predicted class.
+    Label,
+    /// Its name.
+    Class,
+    /// Its probability.
+    Confidence,
+    /// `p_0` …: the probability of each class; with `top_k`, `top_1`, `p_top_1` …: names and probabilities of the first.
+    Probabilities,
+    /// The label of the input.
+    TrueLabel,
 }
 
 #[cfg(test)]
@@ -60,5 +132,14 @@ mod tests {
         assert_eq!(options.on_error, OnError::Fail);
         assert_eq!(options.columns, CsvOptions::default());
         assert!(serde_json::from_str::<ScoreOptions>(r#"{"model": "a/b", "input": "x", "outputs": "y"}"#).is_err());
+    }
+
+    #[test]
+    fn the_name_of_a_file_tells_its_format() {
+        let of = |name: &str| OutputFormat::of(Path::new(name));
+        assert_eq!(of("a/b.csv"), Some(OutputFormat::Csv));
+        assert_eq!([of("b.jsonl"), of("b.ndjson")], [Some(OutputFormat::Jsonl); 2]);
+        assert_eq!(of("b.parquet"), Some(OutputFormat::Parquet));
+        assert_eq!([of("csv"), of("b.txt"), of("-")], [None; 3]);
     }
 }

@@ -1,34 +1,59 @@
-//! The reading end: records of all tables into batches, in order.
+//! The reading end: the bytes of all tables into blocks of whole rows, in order. Rows are told apart here, and read later.
 
-use std::io;
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use csv::ByteRecord;
+use memchr::memchr_iter;
 
-use super::batch::{Batch, Table};
-use super::{Input, InputRecord};
+use super::block::{Block, Position, Table};
+use super::input::Opened;
+use super::shard::ROWS_PER_PART;
+use super::{Input, InputRecord, Shard};
 use crate::data::ImageShape;
-use crate::data::csv::{CsvLayout, CsvOptions, LabelColumn, reader};
+use crate::data::csv::{BYTE_ORDER_MARK, CsvLayout, CsvOptions, LabelColumn, first_record, last_record, reader};
+use crate::digest::Digester;
 
-/// What tables must look like.
+/// The longest row there can be: 64 MiB. Memory does not grow with the file even if a quote in it is never closed.
+const LONGEST_ROW: usize = 1 << 26;
+
+/// What tables must look like, and how their rows go into blocks.
 pub(super) struct Expected<'a> {
     pub(super) columns: &'a CsvOptions,
     pub(super) passthrough: &'a [String],
     pub(super) shape: ImageShape,
+    /// Whether the label column must be there.
+    pub(super) needs_labels: bool,
+    /// About how many bytes a block has.
+    pub(super) block_bytes: usize,
+    /// Blocks have a multiple of so many rows where they can.
     pub(super) rows_per_batch: usize,
+    /// Which rows are to be scored, if not all.
+    pub(super) shard: Option<Shard>,
 }
 
-/// Takes empty batches from one channel, fills them, and gives them to another. An error becomes the last batch, so that
-/// everything before it is dealt with first. Ends early when nobody takes batches any more.
+/// What an earlier run has read: tables to their end, and one up to a place.
+#[derive(Clone, Debug)]
+pub(super) struct Start {
+    pub(super) finished: Vec<InputRecord>,
+    pub(super) position: Position,
+}
+
+/// Takes empty blocks from one channel, fills them, and gives them to another. An error becomes the last block, so that
+/// everything before it is dealt with first. Ends early when nobody takes blocks any more.
 pub(super) struct Reader<'a> {
     pub(super) expected: Expected<'a>,
-    pub(super) empty: Receiver<Batch>,
-    pub(super) full: Sender<Batch>,
-    pub(super) next: u64,
-    pub(super) bytes_before: u64,
-    pub(super) first: Option<Arc<Table>>,
+    pub(super) empty: Receiver<Block>,
+    pub(super) full: Sender<Block>,
+    pub(super) start: Option<Start>,
+    /// The number of the next block.
+    next: u64,
+    /// Bytes and rows of the tables before this one.
+    bytes_before: u64,
+    rows_before: u64,
+    first: Option<Arc<Table>>,
 }
 
 /// Why reading ended early.
@@ -43,84 +68,282 @@ impl From<anyhow::Error> for Stop {
     }
 }
 
-impl Reader<'_> {
-    /// Reads all tables. Returns an account of those that were read to their end.
-    pub(super) fn run(mut self, inputs: Vec<Input>) -> Vec<InputRecord> {
-        let mut records = Vec::new();
-        for input in inputs {
-            match self.read(input) {
-                Ok(record) => records.push(record),
-                Err(Stop::Closed) => break,
+impl<'a> Reader<'a> {
+    pub(super) fn new(expected: Expected<'a>, start: Option<Start>, empty: Receiver<Block>, full: Sender<Block>) -> Self {
+        Self { expected, empty, full, start, next: 0, bytes_before: 0, rows_before: 0, first: None }
+    }
+
+    /// Reads all tables.
+    pub(super) fn run(mut self, inputs: Vec<Input>) {
+        for (index, input) in inputs.into_iter().enumerate() {
+            match self.read(index, input) {
+                Ok(()) => {}
+                Err(Stop::Closed) => return,
                 Err(Stop::Fault(error)) => {
-                    if let Ok(mut batch) = self.empty.recv() {
-                        (batch.table, batch.rows) = (Err(error), 0);
-                        // The writer ends when it meets this batch, or has ended before.
-                        let _ = self.send(batch, self.bytes_before);
+                    if let Ok(mut block) = self.empty.recv() {
+                        block.clear();
+                        (block.fault, block.number, block.bytes_read) = (Some(error), self.next, self.bytes_before);
+                        // The writer ends when it meets this block, or has ended before.
+                        let _ = self.full.send(block);
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    fn read(&mut self, index: usize, input: Input) -> Result<(), Stop> {
+        let (name, file) = (input.to_string(), input.name());
+        let mut source = Source::new(input.open()?, name.clone());
+        let (first, behind) = source.first_record(self.expected.block_bytes)?;
+        let table = self.table(name, file, &first)?;
+        if table.layout.has_header() {
+            source.take(behind);
+        }
+        if let Some(start) = self.start.clone() {
+            if let Some(record) = start.finished.get(index) {
+                return self.pass_over(source, record);
+            }
+            if start.position.input == index && start.position.bytes > 0 {
+                source.skip_to(&start.position)?;
+            }
+        }
+        loop {
+            let mut block = self.empty.recv().map_err(|_| Stop::Closed)?;
+            block.clear();
+            let at_end = self.fill(&mut block, &mut source)?;
+            block.end = Some(source.position(index));
+            block.table = Some(Arc::clone(&table));
+            (block.number, block.bytes_read) = (self.next, self.bytes_before + source.bytes_read());
+            self.next += 1;
+            if at_end {
+                block.finished = Some(source.finish(&table.file)?);
+                self.bytes_before += source.bytes_read();
+                self.rows_before += source.rows;
+                block.bytes_read = self.bytes_before;
+            }
+            self.full.send(block).map_err(|_| Stop::Closed)?;
+            if at_end {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Fills a block with the next rows; whether they are the last ones of the table.
+    fn fill(&self, block: &mut Block, source: &mut Source) -> Result<bool> {
+        let global = self.rows_before + source.rows;
+        block.part = global / ROWS_PER_PART;
+        block.first_row = source.rows + 1;
+        block.first_line = source.lines + 1;
+        // A block of a shard holds rows of one part.
+        let room = if self.expected.shard.is_some() { (ROWS_PER_PART - global % ROWS_PER_PART) as usize } else { usize::MAX };
+        let mut wanted = self.expected.block_bytes;
+        let behind = loop {
+            source.read_up_to(wanted)?;
+            let behind = self.cut(&source.ahead, source.at_end, room, &mut block.rows);
+            if source.at_end || !block.rows.is_empty() {
+                break behind;
+            }
+            source.check_length(wanted)?;
+            wanted = 2 * source.ahead.len().max(wanted);
+        };
+        source.rows += block.rows.len() as u64;
+        source.give(behind, &mut block.bytes);
+        if self.expected.shard.is_some_and(|shard| !shard.has(block.part)) {
+            block.rows.clear();
+        }
+        Ok(source.at_end && source.ahead.is_empty())
+    }
+
+    /// Finds up to `room` whole rows in `bytes`; the place behind them.
+    fn cut(&self, bytes: &[u8], at_end: bool, room: usize, rows: &mut Vec<(usize, usize)>) -> usize {
+        rows.clear();
+        let mut at = 0;
+        while rows.len() < room {
+            let rest = &bytes[at.min(bytes.len())..];
+            match first_record(rest).or_else(|| last_record(rest).filter(|_| at_end)) {
+                Some(range) => {
+                    rows.push((at + range.start, at + range.end));
+                    at += range.end + 1;
+                }
+                None if at_end => return bytes.len(), // what is left is blank
+                None => {
+                    let batches = rows.len() - rows.len() % self.expected.rows_per_batch;
+                    if batches > 0 {
+                        rows.truncate(batches);
                     }
                     break;
                 }
             }
         }
-        records
+        rows.last().map_or(0, |&(_, end)| (end + 1).min(bytes.len()))
     }
 
-    fn read(&mut self, input: Input) -> Result<InputRecord, Stop> {
-        let (name, file) = (input.to_string(), input.name());
-        let opened = input.open()?;
-        let watch = opened.watch();
-        let mut source = reader(opened.reader);
-        let mut record = ByteRecord::new();
-        let mut more = source.read_byte_record(&mut record).with_context(|| format!("cannot read {name}"))?;
-        if !more {
-            return Err(anyhow!("{name} is empty").into());
+    /// Reads a table that an earlier run has read to its end, and checks that it is still the same.
+    fn pass_over(&mut self, mut source: Source, record: &InputRecord) -> Result<(), Stop> {
+        source.skip(u64::MAX)?;
+        source.rows = record.rows;
+        let name = source.name.clone();
+        if source.finish(&record.file)? != *record {
+            return Err(changed(&name).into());
         }
-        let table = self.table(&name, &record)?;
-        if table.layout.has_header() {
-            more = source.read_byte_record(&mut record).with_context(|| format!("cannot read {name}"))?;
-        }
-        let mut rows = 0;
-        let mut batch = self.begin(&table)?;
-        while more {
-            rows += 1;
-            std::mem::swap(batch.next_record(), &mut record);
-            batch.rows += 1;
-            if batch.rows == self.expected.rows_per_batch {
-                self.send(batch, self.bytes_before + watch.bytes())?;
-                batch = self.begin(&table)?;
-            }
-            more = source.read_byte_record(&mut record).with_context(|| format!("cannot read {name}"))?;
-        }
-        // What a decompressor leaves unread belongs to the file too.
-        io::copy(source.get_mut(), &mut io::sink()).with_context(|| format!("cannot read {name}"))?;
-        self.bytes_before += watch.bytes();
-        self.send(batch, self.bytes_before)?;
-        Ok(InputRecord { file, rows, digest: watch.digest() })
+        self.bytes_before += source.bytes_read();
+        self.rows_before += record.rows;
+        Ok(())
     }
 
     /// Understands the columns of a table from its first record.
-    fn table(&mut self, name: &str, record: &ByteRecord) -> Result<Arc<Table>> {
-        let Expected { columns, passthrough, shape, .. } = self.expected;
-        let layout =
-            CsvLayout::new(record, columns, shape, LabelColumn::Optional, passthrough).with_context(|| name.to_owned())?;
+    fn table(&mut self, name: String, file: String, record: &ByteRecord) -> Result<Arc<Table>> {
+        let Expected { columns, passthrough, shape, needs_labels, .. } = self.expected;
+        let label = if needs_labels { LabelColumn::Required } else { LabelColumn::Optional };
+        let layout = CsvLayout::new(record, columns, shape, label, passthrough).with_context(|| name.clone())?;
         if let Some(first) = &self.first {
             let says = |has: bool| if has { "a label column" } else { "no label column" };
             let (has, had) = (layout.label().is_some(), first.layout.label().is_some());
             ensure!(has == had, "{name} has {}, but {} has {}; score them one by one", says(has), first.name, says(had));
         }
-        let table = Arc::new(Table { name: name.to_owned(), layout });
+        let table = Arc::new(Table { name, file, layout });
         self.first.get_or_insert_with(|| Arc::clone(&table));
         Ok(table)
     }
+}
 
-    fn begin(&self, table: &Arc<Table>) -> Result<Batch, Stop> {
-        let mut batch = self.empty.recv().map_err(|_| Stop::Closed)?;
-        (batch.table, batch.rows) = (Ok(Arc::clone(table)), 0);
-        Ok(batch)
+fn changed(name: &str) -> anyhow::Error {
+    anyhow!("{name} is not what it was when the run began that is to go on; leave out `--resume` to begin afresh")
+}
+
+/// A table that is being read.
+struct Source {
+    reader: Box<dyn Read + Send>,
+    watch: Option<super::input::Watch>,
+    name: String,
+    /// What was read and is not in a block yet.
+    ahead: Vec<u8>,
+    at_end: bool,
+    /// Bytes, rows and line feeds before `ahead`, and the digest of these bytes.
+    taken: u64,
+    rows: u64,
+    lines: u64,
+    digester: Digester,
+}
+
+impl Source {
+    fn new(opened: Opened, name: String) -> Self {
+        let Opened { reader, watch } = opened;
+        let (ahead, digester) = (Vec::new(), Digester::default());
+        Self { reader, watch, name, ahead, at_end: false, taken: 0, rows: 0, lines: 0, digester }
     }
 
-    fn send(&mut self, mut batch: Batch, bytes_read: u64) -> Result<(), Stop> {
-        (batch.number, batch.bytes_read) = (self.next, bytes_read);
-        self.next += 1;
-        self.full.send(batch).map_err(|_| Stop::Closed)
+    /// Reads until `count` bytes are ahead, or the table ends.
+    fn read_up_to(&mut self, count: usize) -> Result<()> {
+        let missing = count.saturating_sub(self.ahead.len());
+        if missing > 0 && !self.at_end {
+            self.ahead.reserve(missing);
+            let found = (&mut self.reader).take(missing as u64).read_to_end(&mut self.ahead);
+            self.at_end = found.with_context(|| self.reading())? < missing;
+        }
+        Ok(())
+    }
+
+    fn reading(&self) -> String {
+        format!("cannot read {}", self.name)
+    }
+
+    /// Fails if `count` bytes are more than a row can have.
+    fn check_length(&self, count: usize) -> Result<()> {
+        ensure!(
+            count <= LONGEST_ROW,
+            "{}: row {} (line {}) is longer than {} MiB; is there a quote that is never closed?",
+            self.name,
+            self.rows + 1,
+            self.lines + 1,
+            LONGEST_ROW >> 20
+        );
+        Ok(())
+    }
+
+    /// The first record of the table, and the place behind it.
+    fn first_record(&mut self, block_bytes: usize) -> Result<(ByteRecord, usize)> {
+        let mut wanted = block_bytes.max(BYTE_ORDER_MARK.len());
+        self.read_up_to(wanted)?;
+        if self.ahead.starts_with(BYTE_ORDER_MARK) {
+            self.take(BYTE_ORDER_MARK.len());
+        }
+        let range = loop {
+            match first_record(&self.ahead).or_else(|| last_record(&self.ahead).filter(|_| self.at_end)) {
+                Some(range) => break range,
+                None if self.at_end => return Err(anyhow!("{} is empty", self.name)),
+                None => {
+                    self.check_length(wanted)?;
+                    wanted *= 2;
+                    self.read_up_to(wanted)?;
+                }
+            }
+        };
+        let mut record = ByteRecord::new();
+        let text = b"\n".as_slice().chain(&self.ahead[range.clone()]);
+        reader(text).read_byte_record(&mut record).with_context(|| self.reading())?;
+        Ok((record, (range.end + 1).min(self.ahead.len())))
+    }
+
+    /// Notes that the first `count` bytes ahead are dealt with.
+    fn note(&mut self, count: usize) {
+        let bytes = &self.ahead[..count];
+        self.digester.update(bytes);
+        self.lines += memchr_iter(b'\n', bytes).count() as u64;
+        self.taken += count as u64;
+    }
+
+    /// Passes over the first `count` bytes ahead.
+    fn take(&mut self, count: usize) {
+        self.note(count);
+        self.ahead.drain(..count);
+    }
+
+    /// Puts the first `count` bytes ahead into `block`, whose memory is used for what is left.
+    fn give(&mut self, count: usize, block: &mut Vec<u8>) {
+        self.note(count);
+        block.clear();
+        block.extend_from_slice(&self.ahead[count..]);
+        std::mem::swap(block, &mut self.ahead);
+        block.truncate(count);
+    }
+
+    /// Passes over the next `count` bytes, or all if there are fewer.
+    fn skip(&mut self, mut count: u64) -> Result<()> {
+        loop {
+            let here = self.ahead.len().min(usize::try_from(count).unwrap_or(usize::MAX));
+            self.take(here);
+            count -= here as u64;
+            if count == 0 || (self.at_end && self.ahead.is_empty()) {
+                return Ok(());
+            }
+            self.read_up_to(1 << 20)?;
+        }
+    }
+
+    /// Passes over what an earlier run has read, and checks that it is still the same.
+    fn skip_to(&mut self, position: &Position) -> Result<()> {
+        self.skip(position.bytes.saturating_sub(self.taken))?;
+        self.rows = position.rows;
+        ensure!(self.position(position.input) == *position, changed(&self.name));
+        Ok(())
+    }
+
+    fn position(&self, input: usize) -> Position {
+        Position { input, bytes: self.taken, digest: self.digester.digest(), rows: self.rows, lines: self.lines }
+    }
+
+    /// How many bytes were read, as they lie on disk.
+    fn bytes_read(&self) -> u64 {
+        self.watch.as_ref().map_or(self.taken, super::input::Watch::bytes)
+    }
+
+    /// The account of the table, which is read to its end.
+    fn finish(&mut self, file: &str) -> Result<InputRecord> {
+        // What a decompressor leaves unread belongs to the file too.
+        io::copy(&mut self.reader, &mut io::sink()).with_context(|| self.reading())?;
+        let digest = self.watch.as_ref().map_or_else(|| self.digester.digest(), super::input::Watch::digest);
+        Ok(InputRecord { file: file.to_owned(), rows: self.rows, digest })
     }
 }

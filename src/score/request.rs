@@ -3,10 +3,10 @@
 use std::fmt;
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use anyhow::{Result, ensure};
-
-use super::{Input, OnError, row};
+use super::columns::Columns;
+use super::{Input, OnError, OutputColumn, OutputFormat, ScoreError, Settings, Shard};
 use crate::data::csv::CsvOptions;
 use crate::infer::Loaded;
 use crate::units::{BatchSize, Count};
@@ -20,19 +20,37 @@ pub struct Request<'a> {
     pub inputs: Vec<Input>,
     /// Where predictions go.
     pub output: Output,
+    /// Their format.
+    pub format: OutputFormat,
+    /// Their columns, before those that are passed through; all of them if empty.
+    pub output_columns: Vec<OutputColumn>,
+    /// Only the most probable classes, so many, instead of the probability of each.
+    pub top_k: Option<Count>,
     /// How the columns of the tables are to be understood.
     pub columns: CsvOptions,
     /// Columns that are copied to the output. They need not be in `columns.ignore`.
     pub passthrough: Vec<String>,
     /// What to do about a row that cannot be scored.
     pub on_error: OnError,
+    /// A file that lists every such row.
+    pub rejects: Option<PathBuf>,
+    /// How many such rows there can be.
+    pub max_errors: Option<u64>,
+    /// Which rows are to be scored, if not all.
+    pub shard: Option<Shard>,
+    /// Whether to go on with an earlier run into the same file that was interrupted, if there is one.
+    pub resume: bool,
     /// How many threads parse and predict.
     pub workers: Count,
-    /// How many rows go together. The output does not depend on it.
+    /// How many rows the model is given at once, where there are so many. The output does not depend on it.
     pub rows_per_batch: BatchSize,
-    /// How many batches there are at most, between reading and writing: the bound of memory. The output does not depend
+    /// About how many bytes of a table go together. The output does not depend on it.
+    pub block_bytes: Count,
+    /// How many such blocks there are at most, between reading and writing: the bound of memory. The output does not depend
     /// on it.
-    pub batches: Count,
+    pub blocks: Count,
+    /// How much time may pass between two checkpoints of a run that can be gone on with.
+    pub checkpoint: Duration,
 }
 
 /// Where predictions go.
@@ -53,7 +71,7 @@ impl fmt::Debug for Output {
 }
 
 impl<'a> Request<'a> {
-    /// Scores `inputs` by `model` into `output`, with a thread for each processor and nothing passed through.
+    /// Scores `inputs` by `model` into `output` as CSV, with a thread for each processor and nothing passed through.
     pub fn new(model: &'a Loaded, inputs: Vec<Input>, output: Output) -> Self {
         let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let count = |count: usize| Count::new(count as u64).expect("above 0");
@@ -61,23 +79,84 @@ impl<'a> Request<'a> {
             model,
             inputs,
             output,
+            format: OutputFormat::Csv,
+            output_columns: Vec::new(),
+            top_k: None,
             columns: CsvOptions::default(),
             passthrough: Vec::new(),
             on_error: OnError::Fail,
+            rejects: None,
+            max_errors: None,
+            shard: None,
+            resume: false,
             workers: count(workers),
             rows_per_batch: BatchSize::new(64).expect("64 is a batch size"),
-            batches: count(4 * workers + 4),
+            block_bytes: count(1 << 20),
+            blocks: count(2 * workers + 2),
+            checkpoint: Duration::from_millis(500),
         }
     }
 
-    /// Checks that there is something to score, and that every column of the output has a name of its own.
-    pub(super) fn check(&self) -> Result<()> {
-        ensure!(!self.inputs.is_empty(), "there is nothing to score");
-        let own = row::own_columns(self.model.interface().classes.len(), true);
-        for (index, name) in self.passthrough.iter().enumerate() {
-            ensure!(!own.contains(name), "the column `{name}` cannot be passed through: predictions have a column of that name");
-            ensure!(!self.passthrough[..index].contains(name), "the column `{name}` is to be passed through twice");
+    /// What decides on the bytes of the output, beside model and tables.
+    pub(super) fn settings(&self) -> Settings {
+        Settings {
+            columns: self.columns.clone(),
+            passthrough: self.passthrough.clone(),
+            format: self.format,
+            output_columns: self.output_columns.clone(),
+            top_k: self.top_k,
+            on_error: self.on_error,
+            max_errors: self.max_errors,
         }
-        Ok(())
+    }
+
+    /// Checks that what is asked for makes sense: there is something to score, every column of the output has a name of its
+    /// own, and no option is without meaning.
+    pub(super) fn check(&self, settings: &Settings) -> Result<(), ScoreError> {
+        let refuse = |text: String| Err(ScoreError::Invalid(text));
+        if self.inputs.is_empty() {
+            return refuse("there is nothing to score".to_owned());
+        }
+        let classes = self.model.interface().classes.len();
+        if let Some(count) = self.top_k.filter(|count| count.get() > classes) {
+            return refuse(format!("`top_k` is {count}, but the model knows {classes} classes"));
+        }
+        for (index, column) in self.output_columns.iter().enumerate() {
+            if self.output_columns[..index].contains(column) {
+                return refuse("a column of the output is asked for twice".to_owned());
+            }
+        }
+        let columns = Columns::new(settings, classes, true);
+        let own = &columns.list[..columns.list.len() - self.passthrough.len()];
+        for (index, name) in self.passthrough.iter().enumerate() {
+            if own.iter().any(|column| column.name == *name) {
+                return refuse(format!("the column `{name}` cannot be passed through: predictions have a column of that name"));
+            }
+            if self.passthrough[..index].contains(name) {
+                return refuse(format!("the column `{name}` is to be passed through twice"));
+            }
+        }
+        if self.on_error == OnError::Fail && (self.rejects.is_some() || self.max_errors.is_some()) {
+            let text = "the first row that cannot be scored ends the run, so `rejects` and `max_errors` have no meaning";
+            return refuse(format!("{text}; set `on_error` to `skip` or `null`"));
+        }
+        match &self.output {
+            Output::Stream(_) if self.resume => {
+                refuse("what went to a stream cannot be gone on with: give an output file".to_owned())
+            }
+            Output::Stream(_) if self.shard.is_some() => {
+                refuse("a shard needs its manifest to be merged: give an output file".to_owned())
+            }
+            Output::File(path) if self.rejects.as_ref() == Some(path) => {
+                refuse("predictions and rejects cannot go into the same file".to_owned())
+            }
+            _ if self.shard.is_some() && self.format == OutputFormat::Parquet => {
+                refuse("shards are merged as text: give a shard an output of the format CSV or JSON Lines".to_owned())
+            }
+            _ if self.resume && self.inputs.iter().any(|input| matches!(input, Input::Stream(..))) => {
+                refuse("a stream cannot be read again, so the run cannot go on: give input files".to_owned())
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -1,217 +1,174 @@
-//! The circle of batches: a reader, workers, and a writer that keeps the order.
+//! One run: what the rooms beside this file do, put together.
 
-use std::any::Any;
-use std::collections::BTreeMap;
-use std::io::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result};
 
-use super::batch::Batch;
-use super::reader::{Expected, Reader};
-use super::{InputRecord, Manifest, ModelRecord, Output, OutputRecord, Request, ScoreError, ScoreSummary, row};
-use crate::digest::Digester;
-use crate::fs::{self, AtomicFile};
-use crate::infer::Model;
+use super::circle::Circle;
+use super::journal::{Checkpoint, Given, Identity, Journal, partial};
+use super::manifest::ShardRecord;
+use super::parse::Parser;
+use super::reader::{Expected, Start};
+use super::sheet::Sheet;
+use super::writer::{Body, Leftovers, Outcome, Writer, prepare};
+use super::{
+    Input, Manifest, ModelRecord, OnError, Output, OutputColumn, OutputFormat, Request, ScoreError, ScoreSummary, Settings,
+};
 use crate::progress::Progress;
 
 /// Scores tables: reads, predicts and writes row by row, in order.
 ///
 /// # Errors
-/// [`ScoreError::Interrupted`] within about a second of a wish to stop, unless a stream is waited for. Else names the
-/// file and, where a cell is at fault, its row and column: that of the first such row, whatever the number of threads.
-/// The output file is then not written.
-pub fn score(request: Request<'_>, progress: &dyn Progress) -> Result<ScoreSummary, ScoreError> {
-    request.check()?;
+/// [`ScoreError::Interrupted`] within about a second of a wish to stop, unless a stream is waited for;
+/// [`ScoreError::Invalid`] for what makes no sense. Else names the file and, where a cell is at fault, its row and column:
+/// that of the first such row, whatever the number of threads. The output file is then not there; what the journal holds
+/// waits for a run with `resume`.
+pub fn score(mut request: Request<'_>, progress: &dyn Progress) -> Result<ScoreSummary, ScoreError> {
+    let settings = request.settings();
+    request.check(&settings)?;
     let model = request.model.optimise(request.model.fastest_batch())?;
-    let total: Option<u64> = request.inputs.iter().map(super::Input::bytes).sum();
-    progress.begin("scoring", total.unwrap_or(0), "bytes");
+    let classes = model.interface().classes.clone();
+    let total: Option<u64> = request.inputs.iter().map(Input::bytes).sum();
     let start = Instant::now();
 
-    let (target, path) = match request.output {
-        Output::File(path) => (Target::File(AtomicFile::create(&path)?), Some(path)),
-        Output::Stream(stream) => (Target::Stream(stream), None),
+    let path = match &request.output {
+        Output::File(path) => Some(path.clone()),
+        Output::Stream(_) => None,
     };
-    let writer = Writer::new(target, path.as_deref(), model.interface().classes.len());
+    let (journal, checkpoint) = match &path {
+        Some(path) => {
+            let (journal, checkpoint) = Journal::open(path, &identity(&request, &settings), request.resume)?;
+            (Some(journal), checkpoint)
+        }
+        None => (None, None),
+    };
+    let leftovers = leftovers(&request, journal.as_ref(), checkpoint.is_some());
+    let resumed = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.tally.scored);
+    if request.resume {
+        progress.note(&match &checkpoint {
+            Some(checkpoint) => format!("going on after {} rows", checkpoint.tally.rows),
+            None if settings.format == OutputFormat::Parquet => {
+                "Parquet is written in one go: beginning with the first row".to_owned()
+            }
+            None => "there is nothing to go on with: beginning with the first row".to_owned(),
+        });
+    }
+    let place =
+        checkpoint.as_ref().map(|checkpoint| Start { finished: checkpoint.finished.clone(), position: checkpoint.position });
+    let output = std::mem::replace(&mut request.output, Output::Stream(Box::new(std::io::sink())));
+    let mut writer = Writer {
+        settings: &settings,
+        classes: &classes,
+        shard: request.shard,
+        body: body(output, settings.format, checkpoint.as_ref())?,
+        rejects: request.rejects.as_deref().map(|path| rejects(path, checkpoint.as_ref())).transpose()?,
+        journal,
+        interval: request.checkpoint,
+        leftovers,
+        progress: checkpoint,
+        last: Instant::now(),
+    };
+
+    let parser = Parser {
+        classes: &classes,
+        pixels: model.interface().image.pixels(),
+        on_error: settings.on_error,
+        text_for: (settings.format != OutputFormat::Csv).then(|| settings.format.name()),
+    };
+    let wants_rejects = writer.rejects.is_some();
+    let work = |block: &mut super::block::Block| {
+        parser.parse(block);
+        if settings.on_error == OnError::Fail && !block.parsed.rejected.is_empty() {
+            return Ok(()); // it ends the run
+        }
+        let name = block.table.as_ref().map(|table| table.name.clone()).unwrap_or_default();
+        block.predictions = Some(model.predict(block.parsed.pixels(parser.pixels)).context(name)?);
+        prepare(block, &settings, &classes, wants_rejects)
+    };
     let expected = Expected {
-        columns: &request.columns,
-        passthrough: &request.passthrough,
+        columns: &settings.columns,
+        passthrough: &settings.passthrough,
         shape: model.interface().image,
+        needs_labels: settings.output_columns.contains(&OutputColumn::TrueLabel),
+        block_bytes: request.block_bytes.get(),
         rows_per_batch: request.rows_per_batch.get(),
+        shard: request.shard,
     };
-    let circle = Circle { model: &model, workers: request.workers.get(), batches: request.batches.get() };
-    let (tally, inputs) = circle.run(request.inputs, expected, writer, progress)?;
-
-    let rows = tally.predicted.iter().sum();
-    let manifest = Manifest {
-        model: ModelRecord { name: request.model.name().to_owned(), digest: request.model.digest() },
-        classes: model.interface().classes.clone(),
-        inputs,
-        output: OutputRecord { file: path.as_deref().map(file_name), digest: tally.digester.digest() },
-        columns: request.columns,
-        passthrough: request.passthrough,
-        on_error: request.on_error,
-        rows,
-        scored: rows,
-        predicted: tally.predicted,
-        accuracy: (tally.has_labels && rows > 0).then(|| tally.correct as f64 / rows as f64),
-    };
-    if let Some(path) = path {
-        let mut beside = path.into_os_string();
-        beside.push(".manifest.json");
-        fs::write_json(&PathBuf::from(beside), &manifest)?;
-    }
-    Ok(ScoreSummary { manifest, seconds: start.elapsed().as_secs_f64() })
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
-}
-
-struct Circle<'a> {
-    model: &'a Model,
-    workers: usize,
-    batches: usize,
-}
-
-/// A batch that a worker is done with; the outer error is a panic, which is passed on.
-type Done = (Batch, Result<Result<()>, Box<dyn Any + Send>>);
-
-impl Circle<'_> {
-    fn run(
-        &self,
-        inputs: Vec<super::Input>,
-        expected: Expected<'_>,
-        writer: Writer<'_>,
-        progress: &dyn Progress,
-    ) -> Result<(Tally, Vec<InputRecord>), ScoreError> {
-        let ((give_empty, take_empty), (give_full, take_full), (give_done, take_done)) = (channel(), channel(), channel());
-        for _ in 0..self.batches {
-            give_empty.send(Batch::new(Err(anyhow!("nothing was read")))).expect("the receiver is held below");
-        }
-        let take_full = Mutex::new(take_full);
-        let classes = row::Classes::new(&self.model.interface().classes);
-        thread::scope(|scope| {
-            let reader = Reader { expected, empty: take_empty, full: give_full, next: 0, bytes_before: 0, first: None };
-            let reading = scope.spawn(move || reader.run(inputs));
-            for _ in 0..self.workers {
-                let (take_full, classes, give_done) = (&take_full, &classes, give_done.clone());
-                scope.spawn(move || self.work(take_full, classes, &give_done));
-            }
-            drop(give_done); // so that the workers' ends are the only ones
-            // The writer owns its ends of the channels: when it returns early, reader and workers find them closed.
-            let tally = writer.run(take_done, give_empty, progress)?;
-            let records = reading.join().unwrap_or_else(|panic| resume_unwind(panic));
-            Ok((tally, records))
-        })
-    }
-
-    fn work(&self, full: &Mutex<Receiver<Batch>>, classes: &row::Classes, done: &Sender<Done>) {
-        loop {
-            let received = full.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            let Ok(mut batch) = received else { return };
-            let result = catch_unwind(AssertUnwindSafe(|| batch.score(self.model, classes)));
-            if done.send((batch, result)).is_err() {
-                return;
-            }
-        }
-    }
-}
-
-enum Target {
-    File(AtomicFile),
-    Stream(Box<dyn Write + Send>),
-}
-
-/// The writing end.
-struct Writer<'a> {
-    target: Target,
-    path: Option<&'a Path>,
-    classes: usize,
-    tally: Tally,
-}
-
-/// What was written.
-struct Tally {
-    predicted: Vec<u64>, // [classes]
-    correct: u64,
-    has_labels: bool,
-    digester: Digester,
-}
-
-impl<'a> Writer<'a> {
-    fn new(target: Target, path: Option<&'a Path>, classes: usize) -> Self {
-        let tally = Tally { predicted: vec![0; classes], correct: 0, has_labels: false, digester: Digester::default() };
-        Self { target, path, classes, tally }
-    }
-
-    /// Writes batches in the order of their numbers until there are no more, and gives them back.
-    fn run(mut self, done: Receiver<Done>, empty: Sender<Batch>, progress: &dyn Progress) -> Result<Tally, ScoreError> {
-        let mut waiting = BTreeMap::new();
-        let mut next = 0;
-        loop {
-            progress.check()?;
-            let (batch, result) = match done.recv_timeout(Duration::from_millis(200)) {
-                Ok(done) => done,
-                Err(RecvTimeoutError::Timeout) => continue,
-                Err(RecvTimeoutError::Disconnected) => break,
-            };
-            waiting.insert(batch.number, (batch, result));
-            while let Some((mut batch, result)) = waiting.remove(&next) {
-                result.unwrap_or_else(|panic| resume_unwind(panic))?;
-                self.write(&mut batch, next == 0)?;
-                next += 1;
-                progress.advance(batch.bytes_read, &format!("{} rows", self.tally.predicted.iter().sum::<u64>()));
-                // The reader may have come to its end and take no more.
-                let _ = empty.send(batch);
-            }
-        }
-        assert!(waiting.is_empty(), "every batch comes out of the circle");
-        let context = self.context();
-        match self.target {
-            Target::File(file) => file.commit()?,
-            Target::Stream(mut stream) => stream.flush().context(context)?,
-        }
-        Ok(self.tally)
-    }
-
-    fn write(&mut self, batch: &mut Batch, is_first: bool) -> Result<()> {
-        let table = match &batch.table {
-            Ok(table) => table,
-            Err(_) => return std::mem::replace(&mut batch.table, Err(anyhow!("nothing was read"))).map(drop),
-        };
-        if is_first {
-            self.tally.has_labels = table.layout.label().is_some();
-            let header = row::header(self.classes, &table.layout);
-            self.put(&header)?;
-        }
-        self.put(&batch.output)?;
-        ensure!(batch.labels.len() == batch.rows, "{} rows were read, but {} scored", batch.rows, batch.labels.len());
-        for &(label, is_correct) in &batch.labels {
-            self.tally.predicted[usize::from(label)] += 1;
-            self.tally.correct += u64::from(is_correct);
-        }
+    let circle = Circle { workers: request.workers.get(), blocks: request.blocks.get() };
+    progress.begin("scoring", total.unwrap_or(0), "bytes");
+    let mut sink = |block: &mut super::block::Block| {
+        let bytes_read = block.bytes_read;
+        writer.write(block)?;
+        let rows = writer.progress.as_ref().map_or(0, |checkpoint| checkpoint.tally.rows);
+        progress.advance(bytes_read, &speed(rows, rows.saturating_sub(resumed), bytes_read, total, start.elapsed()));
         Ok(())
+    };
+    let result = circle.run(std::mem::take(&mut request.inputs), expected, place, &work, &mut sink, progress);
+    if let Err(ScoreError::Interrupted(_)) = result {
+        writer.checkpoint()?;
     }
+    result?;
 
-    fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        self.tally.digester.update(bytes);
-        let result = match &mut self.target {
-            Target::File(file) => file.write_all(bytes),
-            Target::Stream(stream) => stream.write_all(bytes),
-        };
-        result.with_context(|| self.context())
-    }
+    let record = ModelRecord { name: request.model.name().to_owned(), digest: request.model.digest() };
+    let manifest = writer.finish(path.as_deref(), |Outcome { progress, output, rejects }| Manifest {
+        model: record,
+        classes: classes.clone(),
+        inputs: progress.finished,
+        output,
+        rejects,
+        options: settings.clone(),
+        accuracy: progress.tally.accuracy(),
+        shard: request.shard.map(|shard| ShardRecord { shard, header: progress.header, parts: progress.parts }),
+        tally: progress.tally,
+    })?;
+    Ok(ScoreSummary { manifest, seconds: start.elapsed().as_secs_f64(), resumed })
+}
 
-    fn context(&self) -> String {
-        match self.path {
-            Some(path) => format!("cannot write `{}`", path.display()),
-            None => "cannot write the predictions".to_owned(),
-        }
+fn identity(request: &Request<'_>, settings: &Settings) -> Identity {
+    let given = |input: &Input| Given { file: input.name(), bytes: input.bytes() };
+    Identity {
+        model: request.model.digest(),
+        options: settings.clone(),
+        rejects: request.rejects.is_some(),
+        shard: request.shard,
+        inputs: request.inputs.iter().map(given).collect(),
     }
+}
+
+fn body(output: Output, format: OutputFormat, checkpoint: Option<&Checkpoint>) -> Result<Body, ScoreError> {
+    let sheet = match output {
+        Output::Stream(stream) => Sheet::stream(stream),
+        Output::File(path) => match checkpoint.and_then(|checkpoint| checkpoint.output) {
+            Some(written) => Sheet::go_on(&path, &written)?,
+            None => Sheet::file(&path)?,
+        },
+    };
+    Ok(if format == OutputFormat::Parquet { Body::Parquet(Some(Box::new(sheet)), None) } else { Body::Text(Box::new(sheet)) })
+}
+
+fn rejects(path: &Path, checkpoint: Option<&Checkpoint>) -> Result<Sheet, ScoreError> {
+    match checkpoint.and_then(|checkpoint| checkpoint.rejects) {
+        Some(written) => Sheet::go_on(path, &written),
+        None => Ok(Sheet::file(path)?),
+    }
+}
+
+/// `12000 rows, 3125 rows/s, 80 s left`
+fn speed(rows: u64, since: u64, bytes: u64, total: Option<u64>, time: Duration) -> String {
+    let seconds = time.as_secs_f64().max(f64::MIN_POSITIVE);
+    let left = total.filter(|_| bytes > 0).map(|total| total.saturating_sub(bytes) as f64 / bytes as f64 * seconds);
+    let left = left.map(|left| format!(", {left:.0} s left")).unwrap_or_default();
+    format!("{rows} rows, {:.0} rows/s{left}", since as f64 / seconds)
+}
+
+/// The files that a run makes before it is complete; kept from the beginning if they are those of a run that goes on.
+fn leftovers(request: &Request<'_>, journal: Option<&Journal>, are_kept: bool) -> Leftovers {
+    let output = match &request.output {
+        Output::File(path) => Some(partial(path)),
+        Output::Stream(_) => None,
+    };
+    let rejects = request.rejects.as_deref().map(partial);
+    let journal = journal.map(|journal| journal.path().to_owned());
+    Leftovers { paths: output.into_iter().chain(rejects).chain(journal).collect(), are_kept }
 }

@@ -8,6 +8,7 @@ use crate::data::merge::MergeOptions;
 use crate::ensemble::WeightChoice;
 use crate::graph::{DataRef, ModelRef, StageId};
 use crate::nn::{ModelOptions, Normalisation};
+use crate::score::{OnError, OutputFormat, ScoreOptions};
 use crate::spec::{Kind as _, Problem, Problems, Spec, StageSpec};
 use crate::train::{OverlayError, TrainOptions};
 use crate::tune::{Range, TuneOptions};
@@ -105,11 +106,15 @@ impl Checker<'_> {
                     let help = "name files, or call `pipeline score --input -`";
                     self.problem(id, &["input"], "a stage cannot read the standard input", help);
                 }
-                let is_below = options.output.components().all(|part| matches!(part, std::path::Component::Normal(_)));
-                if !is_below || options.output.as_os_str().is_empty() {
-                    let message = format!("`{}` is not below the folder of artifacts", options.output.display());
-                    self.problem(id, &["output"], message, "write a relative path without `..`");
+                for (key, path) in [("output", Some(&options.output)), ("rejects", options.rejects.as_ref())] {
+                    let Some(path) = path else { continue };
+                    let is_below = path.components().all(|part| matches!(part, std::path::Component::Normal(_)));
+                    if !is_below || path.as_os_str().is_empty() {
+                        let message = format!("`{}` is not below the folder of artifacts", path.display());
+                        self.problem(id, &[key], message, "write a relative path without `..`");
+                    }
                 }
+                self.scoring(id, options);
             }
             StageKind::Report(options) => {
                 for (index, pair) in options.side_by_side.iter().enumerate() {
@@ -119,6 +124,26 @@ impl Checker<'_> {
                     }
                 }
             }
+        }
+    }
+
+    /// What a `score` stage asks for must have a meaning.
+    fn scoring(&mut self, id: &StageId, options: &ScoreOptions) {
+        if options.format.is_none() && OutputFormat::of(&options.output).is_none() {
+            let message = format!("the name `{}` tells no format", options.output.display());
+            self.problem(id, &["output"], message, "end it in .csv, .jsonl or .parquet, or give `format`");
+        }
+        if options.on_error == OnError::Fail {
+            for (key, is_given) in [("rejects", options.rejects.is_some()), ("max_errors", options.max_errors.is_some())] {
+                if is_given {
+                    let message = format!("the first row that cannot be scored ends the stage, so `{key}` has no meaning");
+                    self.problem(id, &[key], message, "give `on_error: skip` or `on_error: null`, or leave it out");
+                }
+            }
+        }
+        let names = |path: &std::path::Path| path.file_name().map(std::ffi::OsStr::to_owned);
+        if options.rejects.as_ref().is_some_and(|rejects| names(rejects) == names(&options.output)) {
+            self.problem(id, &["rejects"], "predictions and rejects have the same file name", "give one of them another name");
         }
     }
 
@@ -270,7 +295,11 @@ impl Checker<'_> {
         let mut faults = Vec::new();
         for stage in &self.spec.stages {
             let files: Vec<String> = match &stage.kind {
-                StageKind::Score(options) => vec![options.output.display().to_string()],
+                StageKind::Score(options) => [Some(&options.output), options.rejects.as_ref()]
+                    .iter()
+                    .flatten()
+                    .map(|path| path.display().to_string())
+                    .collect(),
                 StageKind::Export(_) => vec!["labels.txt".to_owned()],
                 StageKind::Report(_) => vec![format!("{}.html", stage.id)],
                 StageKind::Train(_) | StageKind::Ensemble(_) => vec![stage.id.to_string()],

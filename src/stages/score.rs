@@ -10,7 +10,7 @@ use crate::engine::{Context, Stage, StageError};
 use crate::fs;
 use crate::graph::StageId;
 use crate::infer::Loaded;
-use crate::score::{Input, Output, Request, ScoreOptions, ScoreSummary, score};
+use crate::score::{Input, Manifest, Output, OutputFormat, Request, ScoreOptions, ScoreSummary, score};
 
 pub(super) struct ScoreStage(pub ScoreOptions);
 
@@ -21,9 +21,9 @@ impl ScoreStage {
         self.0.input.resolve(list.as_ref().map_or(Path::new(""), |list| &list.dir))
     }
 
-    /// The name of the file in the output folder.
-    fn output(&self) -> PathBuf {
-        PathBuf::from(self.0.output.file_name().expect("the plan's check lets only paths with a file name pass"))
+    /// The name in the output folder of a file that is to be published as `path`.
+    fn file_name(path: &Path) -> PathBuf {
+        PathBuf::from(path.file_name().expect("the plan's check lets only paths with a file name pass"))
     }
 }
 
@@ -33,7 +33,7 @@ impl Stage for ScoreStage {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn parameters(&self) -> serde_json::Value {
@@ -61,19 +61,27 @@ impl Stage for ScoreStage {
         let request = Request {
             columns: self.0.columns.clone(),
             passthrough: self.0.passthrough.clone(),
+            format: self.0.format.or_else(|| OutputFormat::of(&self.0.output)).unwrap_or_default(),
+            output_columns: self.0.output_columns.clone(),
+            top_k: self.0.top_k,
             on_error: self.0.on_error,
-            ..Request::new(&model, inputs, Output::File(context.out.join(self.output())))
+            rejects: self.0.rejects.as_deref().map(|path| context.out.join(Self::file_name(path))),
+            max_errors: self.0.max_errors,
+            ..Request::new(&model, inputs, Output::File(context.out.join(Self::file_name(&self.0.output))))
         };
         let summary: ScoreSummary = score(request, context.progress).map_err(anyhow::Error::from)?;
         let accuracy = summary.manifest.accuracy.map(|accuracy| format!(", accuracy {accuracy:.4}")).unwrap_or_default();
-        context.progress.note(&format!("{} rows, {:.0} rows/s{accuracy}", summary.manifest.scored, summary.rows_per_second()));
+        let tally = &summary.manifest.tally;
+        let rejected = if tally.rejected > 0 { format!(", {} rejected", tally.rejected) } else { String::new() };
+        context.progress.note(&format!("{} rows{rejected}, {:.0} rows/s{accuracy}", tally.scored, summary.rows_per_second()));
         fs::write_json(&context.out.join("summary.json"), &summary)?;
         Ok(())
     }
 
     fn publish(&self, _id: &StageId, _out: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
-        let manifest = |path: &Path| PathBuf::from(format!("{}.manifest.json", path.display()));
-        let (from, to) = (self.output(), self.0.output.clone());
-        Ok(vec![(manifest(&from), manifest(&to)), (from, to)])
+        let publish = |path: &Path| (Self::file_name(path), path.to_owned());
+        let (from, to) = publish(&self.0.output);
+        let manifest = (Manifest::path(&from), Manifest::path(&to));
+        Ok([manifest, (from, to)].into_iter().chain(self.0.rejects.as_deref().map(publish)).collect())
     }
 }

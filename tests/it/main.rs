@@ -4,5 +4,6 @@ mod burn_onnx;
 mod fashion_mnist;
 mod pipelines;
 mod runs;
+mod scoring;
 mod tidy;
 mod workshop;

@@ -73,6 +73,8 @@ stages:
   out:    { export: { models: [good] } }
   proof:  { verify: { export: out, data: parts, gate: { model: vote, accuracy: 0.5 } } }
   file:   { score: { model: out/good, input: "-", output: ../x.csv } }
+  list:   { score: { model: out/good, input: "x.csv", output: y.txt, rejects: r.csv } }
+  fine:   { score: { model: out/good, input: "x.csv", output: z.parquet, rejects: s.csv, on_error: null, top_k: 3, output_columns: [row, class] } }
 "#;
     let problems = stages::load("pipeline.yaml", text, &[], None).unwrap_err();
     insta::assert_snapshot!(problems.to_string(), @r#"
@@ -135,5 +137,15 @@ stages:
        |
     16 |   file:   { score: { model: out/good, input: "-", output: ../x.csv } }
        |                                                           ^^^^^^^^
+
+    pipeline.yaml:17:63: stage `list`: the name `y.txt` tells no format; end it in .csv, .jsonl or .parquet, or give `format`
+       |
+    17 |   list:   { score: { model: out/good, input: "x.csv", output: y.txt, rejects: r.csv } }
+       |                                                               ^^^^^
+
+    pipeline.yaml:17:79: stage `list`: the first row that cannot be scored ends the stage, so `rejects` has no meaning; give `on_error: skip` or `on_error: null`, or leave it out
+       |
+    17 |   list:   { score: { model: out/good, input: "x.csv", output: y.txt, rejects: r.csv } }
+       |                                                                               ^^^^^
     "#);
 }

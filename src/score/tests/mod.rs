@@ -6,6 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+mod faults;
+mod formats;
+mod resume;
+mod shards;
+mod speed;
+
 use super::*;
 use crate::data::Label;
 use crate::data::pattern::Pattern;
@@ -24,10 +30,14 @@ struct Workshop {
 
 impl Workshop {
     fn new() -> Self {
+        Self::with_weights(4)
+    }
+
+    fn with_weights(seed: u64) -> Self {
         let layers = r#"[{"conv": {"filters": 2}}, {"relu": {}}, {"global_avg_pool": {}}, {"dense": {"units": 4}}]"#;
         let mut architecture = samples::architecture(1, layers);
         architecture.normalisation.deviation = vec![0.05];
-        let model = samples::model("net", &architecture, &samples::weights(&architecture, 4));
+        let model = samples::model("net", &architecture, &samples::weights(&architecture, seed));
         Self { model: Loaded::from_bytes(&encode(&model)).unwrap(), folder: tempfile::tempdir().unwrap() }
     }
 
@@ -54,7 +64,10 @@ impl Workshop {
     fn error(&self, request: Request<'_>) -> String {
         let error = score(request, &Silent).unwrap_err().to_string();
         assert!(!self.path("out.csv").exists() && !self.path("out.csv.manifest.json").exists(), "{error}");
-        assert!(!fs::entries(self.folder.path()).unwrap().iter().any(|name| name.starts_with(".partial")), "{error}");
+        assert!(
+            !fs::entries(self.folder.path()).unwrap().iter().any(|name| name.contains(".partial") || name.contains(".journal")),
+            "{error}"
+        );
         error.replace(self.folder.path().to_str().unwrap(), "DIR")
     }
 
@@ -126,7 +139,7 @@ fn every_row_is_scored_in_order_with_its_label_and_what_is_passed() {
         assert_eq!(summary.manifest.accuracy, with_labels.then_some(correct as f64 / 150.0));
         assert_eq!(text.lines().count(), 151);
         let counts = (0..4).map(|class| found.labels.iter().filter(|&&label| label == class).count() as u64);
-        assert_eq!(summary.manifest.predicted, counts.collect::<Vec<_>>());
+        assert_eq!(summary.manifest.tally.predicted, counts.collect::<Vec<_>>());
     }
 }
 
@@ -134,17 +147,23 @@ fn every_row_is_scored_in_order_with_its_label_and_what_is_passed() {
 fn threads_batches_and_queues_do_not_change_a_byte() {
     let workshop = Workshop::new();
     let rows = Rows::new(97, 2);
-    let run = |workers, rows_per_batch, batches| {
+    let run = |workers, rows_per_batch, block_bytes, blocks| {
         let mut request = with_id(workshop.request(vec![workshop.write("x.csv", rows.table(true))]));
         request.workers = Count::new(workers).unwrap();
         request.rows_per_batch = BatchSize::new(rows_per_batch).unwrap();
-        request.batches = Count::new(batches).unwrap();
+        request.block_bytes = Count::new(block_bytes).unwrap();
+        request.blocks = Count::new(blocks).unwrap();
         let (text, summary) = workshop.score(request).unwrap();
         (text, summary.manifest, fs::read_text(&workshop.path("out.csv.manifest.json")).unwrap())
     };
-    let expected = run(1, 97, 1);
-    for (workers, rows_per_batch, batches) in [(1, 1, 1), (4, 1, 1), (4, 1, 3), (5, 3, 2), (2, 97, 9), (3, 1000, 2)] {
-        assert!(run(workers, rows_per_batch, batches) == expected, "{workers} {rows_per_batch} {batches}");
+    let expected = run(1, 97, 1 << 20, 1);
+    for (workers, rows_per_batch, block_bytes, blocks) in
+        [(1, 1, 1, 1), (4, 1, 300, 1), (4, 1, 1_000, 3), (5, 3, 2_000, 2), (2, 97, 5_000, 9), (3, 1000, 4_000, 2)]
+    {
+        assert!(
+            run(workers, rows_per_batch, block_bytes, blocks) == expected,
+            "{workers} {rows_per_batch} {block_bytes} {blocks}"
+        );
     }
 }
 
@@ -159,8 +178,9 @@ fn the_manifest_accounts_for_everything() {
     let input = |file: &str, rows| InputRecord { file: file.to_owned(), rows, digest: fs::digest(&workshop.path(file)).unwrap() };
     assert_eq!(manifest.inputs, [input("a.csv", 3), input("b.csv", 2)]);
     assert_eq!(manifest.output, OutputRecord { file: Some("out.csv".to_owned()), digest: Digest::of_bytes(text.as_bytes()) });
-    assert_eq!((manifest.rows, manifest.scored, manifest.predicted.iter().sum::<u64>()), (5, 5, 5));
-    assert_eq!((manifest.classes, manifest.passthrough), (samples::metadata("net").classes, vec!["id".to_owned()]));
+    let tally = &manifest.tally;
+    assert_eq!((tally.rows, tally.scored, tally.rejected, tally.predicted.iter().sum::<u64>()), (5, 5, 0, 5));
+    assert_eq!((manifest.classes, manifest.options.passthrough), (samples::metadata("net").classes, vec!["id".to_owned()]));
     assert!(summary.rows_per_second() > 0.0);
 }
 
@@ -231,6 +251,7 @@ fn the_first_fault_is_named_by_file_row_and_column_whatever_the_threads() {
         let mut request = with_id(workshop.request(vec![good, bad]));
         request.workers = Count::new(workers).unwrap();
         request.rows_per_batch = BatchSize::new(rows_per_batch).unwrap();
+        request.block_bytes = Count::new(1_000 * rows_per_batch).unwrap();
         let expected = format!(
             "`DIR/b.csv`: row 21 (line 22), column 2 (`pixel1`): `x{first}` is not a pixel: a whole number from 0 to 255 is expected"
         );
@@ -266,7 +287,7 @@ fn a_table_without_rows_gives_a_header() {
     let (text, summary) =
         workshop.score(with_id(workshop.request(vec![workshop.write("x.csv", Rows::new(0, 1).table(true))]))).unwrap();
     assert_eq!(text, "label,class,confidence,p_0,p_1,p_2,p_3,true_label,id\n");
-    assert_eq!((summary.manifest.rows, summary.manifest.accuracy), (0, None));
+    assert_eq!((summary.manifest.tally.rows, summary.manifest.accuracy), (0, None));
 }
 
 #[test]
@@ -280,18 +301,19 @@ fn memory_is_bounded_by_the_batches_and_not_by_the_table() {
     let stream = Input::Stream("a long stream".to_owned(), Box::new(source));
     let mut request = Request::new(&workshop.model, vec![stream], Output::Stream(Box::new(target)));
     request.rows_per_batch = BatchSize::new(8).unwrap();
-    request.batches = Count::new(5).unwrap();
+    request.block_bytes = Count::new(4_000).unwrap();
+    request.blocks = Count::new(5).unwrap();
     request.workers = Count::new(3).unwrap();
     let summary = score(request, &Silent).unwrap();
-    assert_eq!((summary.manifest.rows, taken.load(Ordering::SeqCst)), (ROWS as u64, ROWS + 1));
-    // The readers' own buffers, and the batches.
-    let bound = (1 << 16) + (1 << 17) + 5 * 8 * line.len() + line.len();
+    assert_eq!((summary.manifest.tally.rows, taken.load(Ordering::SeqCst)), (ROWS as u64, ROWS + 1));
+    // The reader's own buffer, and the blocks.
+    let bound = (1 << 16) + 5 * 4_000 + 4_000 + line.len();
     let lead = lead.load(Ordering::SeqCst);
     assert!(lead <= bound && ROWS * line.len() > 5 * bound, "{lead} bytes were read ahead; {bound} are allowed");
 }
 
 #[test]
-fn a_wish_to_stop_is_heard_and_leaves_nothing() {
+fn a_wish_to_stop_is_heard_and_leaves_what_can_be_gone_on_with() {
     struct Impatient(AtomicBool);
     impl Progress for Impatient {
         fn begin(&self, _what: &str, _total: u64, _unit: &str) {}
@@ -305,10 +327,18 @@ fn a_wish_to_stop_is_heard_and_leaves_nothing() {
         }
     }
     let workshop = Workshop::new();
-    let input = workshop.write("x.csv", Rows::new(2_000, 1).table(true));
-    let error = score(with_id(workshop.request(vec![input])), &Impatient(AtomicBool::new(false))).unwrap_err();
+    let request = |resume| {
+        let input = workshop.write("x.csv", Rows::new(9_000, 1).table(true));
+        Request { resume, ..with_id(workshop.request(vec![input])) }
+    };
+    let error = score(request(false), &Impatient(AtomicBool::new(false))).unwrap_err();
     assert!(matches!(error, ScoreError::Interrupted(_)), "{error}");
-    assert_eq!(fs::entries(workshop.folder.path()).unwrap(), ["x.csv"]);
+    assert_eq!(fs::entries(workshop.folder.path()).unwrap(), ["out.csv.journal", "out.csv.partial", "x.csv"]);
+    let (text, summary) = workshop.score(request(true)).unwrap();
+    assert!(summary.resumed > 0);
+    let (expected, _) = workshop.score(request(false)).unwrap();
+    assert!(text == expected);
+    assert_eq!(fs::entries(workshop.folder.path()).unwrap(), ["out.csv", "out.csv.manifest.json", "x.csv"]);
 }
 
 #[test]

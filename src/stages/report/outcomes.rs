@@ -122,9 +122,9 @@ pub(super) fn scoring(sources: &Sources<'_>) -> Result<Vec<ScoringReport>> {
                 model: manifest.model.name,
                 inputs: manifest.inputs.into_iter().map(|input| input.file).collect(),
                 output: manifest.output.file.unwrap_or_default(),
-                rows: manifest.scored,
+                rows: manifest.tally.scored,
                 accuracy: manifest.accuracy,
-                label_counts: manifest.predicted,
+                label_counts: manifest.tally.predicted,
                 digest: manifest.output.digest.to_string(),
             })
         })

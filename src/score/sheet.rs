@@ -1,0 +1,143 @@
+//! A file or stream of output: counts and digests what is written, and gets its place when it is complete.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::ScoreError;
+use super::journal::{Written, partial};
+use crate::digest::Digester;
+use crate::fs::{self, GrowingFile};
+
+/// An output that is being written.
+#[derive(Debug)]
+pub(super) struct Sheet {
+    target: Target,
+    bytes: u64,
+    digester: Digester,
+}
+
+enum Target {
+    /// The file as it grows, and its place.
+    File(GrowingFile, PathBuf),
+    Stream(Box<dyn Write + Send>),
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(_, path) => write!(f, "File({})", path.display()),
+            Self::Stream(_) => f.write_str("Stream"),
+        }
+    }
+}
+
+impl Sheet {
+    /// Writes to a stream.
+    pub(super) fn stream(stream: Box<dyn Write + Send>) -> Self {
+        Self { target: Target::Stream(stream), bytes: 0, digester: Digester::default() }
+    }
+
+    /// Begins the file that is to be at `path`.
+    pub(super) fn file(path: &Path) -> Result<Self> {
+        let file = GrowingFile::after(&partial(path), 0)?;
+        Ok(Self { target: Target::File(file, path.to_owned()), bytes: 0, digester: Digester::default() })
+    }
+
+    /// Goes on with the file that is to be at `path` and of which `written` is there. It may have got its place already,
+    /// when the run was killed in its last moment.
+    ///
+    /// # Errors
+    /// [`ScoreError::Damaged`] if the file is not as it was.
+    pub(super) fn go_on(path: &Path, written: &Written) -> Result<Self, ScoreError> {
+        let partial = partial(path);
+        let found = if fs::stamp(&partial).is_some() { partial.as_path() } else { path };
+        let mut digester = Digester::default();
+        let mut source = fs::open(found)?.take(written.bytes);
+        let mut buffer = vec![0; 1 << 16];
+        let mut bytes = 0;
+        loop {
+            let count = source.read(&mut buffer).with_context(|| format!("cannot read `{}`", found.display()))?;
+            if count == 0 {
+                break;
+            }
+            digester.update(&buffer[..count]);
+            bytes += count as u64;
+        }
+        if bytes != written.bytes || digester.digest() != written.digest {
+            let name = found.display();
+            let text = format!("`{name}` is not what the run that is to go on wrote; leave out `--resume` to begin afresh");
+            return Err(ScoreError::Damaged(text));
+        }
+        if found == path {
+            fs::rename(path, &partial)?;
+        }
+        let file = GrowingFile::after(&partial, bytes)?;
+        Ok(Self { target: Target::File(file, path.to_owned()), bytes, digester })
+    }
+
+    /// Appends bytes.
+    pub(super) fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        self.write_all(bytes).with_context(|| self.writing())
+    }
+
+    /// What errors of writing begin with.
+    pub(super) fn writing(&self) -> String {
+        match &self.target {
+            Target::File(_, path) => format!("cannot write `{}`", path.display()),
+            Target::Stream(_) => "cannot write the predictions".to_owned(),
+        }
+    }
+
+    /// How much was written.
+    pub(super) fn written(&self) -> Written {
+        Written { bytes: self.bytes, digest: self.digester.digest() }
+    }
+
+    /// The name of the file, without folders; `None` for a stream.
+    pub(super) fn file_name(&self) -> Option<String> {
+        match &self.target {
+            Target::File(_, path) => Some(path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()),
+            Target::Stream(_) => None,
+        }
+    }
+
+    /// Forces what was written to the disk, or through the stream.
+    pub(super) fn sync(&mut self) -> Result<()> {
+        let context = self.writing();
+        match &mut self.target {
+            Target::File(file, _) => file.sync(),
+            Target::Stream(stream) => stream.flush().context(context),
+        }
+    }
+
+    /// Gives the file its place.
+    pub(super) fn place(mut self) -> Result<()> {
+        self.sync()?;
+        match self.target {
+            Target::File(file, path) => file.put(&path),
+            Target::Stream(_) => Ok(()),
+        }
+    }
+}
+
+impl Write for Sheet {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = match &mut self.target {
+            Target::File(file, _) => file.write(bytes)?,
+            Target::Stream(stream) => stream.write(bytes)?,
+        };
+        self.bytes += count as u64;
+        self.digester.update(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.target {
+            Target::File(file, _) => file.flush(),
+            Target::Stream(stream) => stream.flush(),
+        }
+    }
+}
