@@ -33,7 +33,7 @@ Exit codes:
   0  done                                   5  damaged cache or artifact
   1  a stage failed                         6  another run holds the lock
   2  wrong usage                           10  `plan --exit-code` found work
-  3  problems in pipeline.yaml        130/143  interrupted; run again to go on
+  3  problems in pipeline.yaml        130/143  interrupted; run again (score: with --resume) to go on
   4  a gate or a verification failed";
 
 /// One YAML file takes labelled images to verified ONNX classifiers and scored CSV files.

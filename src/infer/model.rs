@@ -13,6 +13,7 @@ use super::program::Program;
 use super::{Batch, Precision};
 use crate::data::Label;
 use crate::digest::Digest;
+use crate::kernels::Level;
 use crate::metrics::Probabilities;
 use crate::onnx::Interface;
 
@@ -83,6 +84,11 @@ impl Model {
             Runner::Tract(..) | Runner::Single(_) => Precision::Fp32,
             Runner::Half(_) => Precision::Bf16,
         }
+    }
+
+    /// Whether the machine lacks instructions for the precision.
+    pub fn is_emulated(&self) -> bool {
+        self.precision() == Precision::Bf16 && Level::half().is_none()
     }
 
     /// The digest of the file it comes from.

@@ -62,7 +62,10 @@ mod tests {
     fn operations_are_counted_for_every_thread() {
         let threads = rayon::current_num_threads();
         for level in Level::available() {
-            assert_eq!(peak::<f32>(level, 3), (threads * 3 * 2 * if level.registers() >= 32 { CHAINS } else { CHAINS / 2 } * level.lanes()) as u64);
+            assert_eq!(
+                peak::<f32>(level, 3),
+                (threads * 3 * 2 * if level.registers() >= 32 { CHAINS } else { CHAINS / 2 } * level.lanes()) as u64
+            );
         }
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{OnError, OutputColumn, OutputFormat, Shard};
 use crate::data::csv::CsvOptions;
 use crate::digest::Digest;
+use crate::infer::{Engine, Precision};
 use crate::units::Count;
 
 /// The account of one run: `<output>.manifest.json`. Equal tables, model and options give equal bytes; the speed of a run
@@ -61,6 +62,10 @@ pub struct Settings {
     pub on_error: OnError,
     /// How many such rows there could be.
     pub max_errors: Option<u64>,
+    /// What computed.
+    pub engine: Engine,
+    /// In what.
+    pub precision: Precision,
 }
 
 /// The model of a [`Manifest`].

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::csv::CsvOptions;
 use crate::data::pattern::Patterns;
 use crate::graph::{AnyRef, ExportedModelRef, FilesRef};
+use crate::infer::{Engine, Precision};
 use crate::units::Count;
 
 /// Options of the stage kind `score`.
@@ -50,6 +51,13 @@ pub struct ScoreOptions {
     /// Fail when more rows than that cannot be scored.
     #[serde(default)]
     pub max_errors: Option<u64>,
+    /// What computes: the kernels where they cover the model, else tract, unless given.
+    #[serde(default)]
+    pub engine: Option<Engine>,
+    /// What maps of features and products are computed in. Anything but fp32 must have been verified: `after` names a verification
+    /// that measures it.
+    #[serde(default)]
+    pub precision: Precision,
 }
 
 fn predictions() -> PathBuf {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::columns::Columns;
 use super::{Input, OnError, OutputColumn, OutputFormat, ScoreError, Settings, Shard};
 use crate::data::csv::CsvOptions;
-use crate::infer::Loaded;
+use crate::infer::{Engine, Loaded, Model, Precision};
 use crate::units::{BatchSize, Count};
 
 /// What is to be scored. [`Request::new`] has the defaults.
@@ -40,6 +40,10 @@ pub struct Request<'a> {
     pub shard: Option<Shard>,
     /// Whether to go on with an earlier run into the same file that was interrupted, if there is one.
     pub resume: bool,
+    /// What computes: the kernels where they cover the model, else tract, unless given.
+    pub engine: Option<Engine>,
+    /// In what.
+    pub precision: Precision,
     /// How many threads parse and predict.
     pub workers: Count,
     /// How many rows the model is given at once, where there are so many. The output does not depend on it.
@@ -89,6 +93,8 @@ impl<'a> Request<'a> {
             max_errors: None,
             shard: None,
             resume: false,
+            engine: None,
+            precision: Precision::Fp32,
             workers: count(workers),
             rows_per_batch: BatchSize::new(64).expect("64 is a batch size"),
             block_bytes: count(1 << 20),
@@ -98,7 +104,7 @@ impl<'a> Request<'a> {
     }
 
     /// What decides on the bytes of the output, beside model and tables.
-    pub(super) fn settings(&self) -> Settings {
+    pub(super) fn settings(&self, model: &Model) -> Settings {
         Settings {
             columns: self.columns.clone(),
             passthrough: self.passthrough.clone(),
@@ -107,6 +113,8 @@ impl<'a> Request<'a> {
             top_k: self.top_k,
             on_error: self.on_error,
             max_errors: self.max_errors,
+            engine: model.engine(),
+            precision: model.precision(),
         }
     }
 

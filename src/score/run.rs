@@ -25,9 +25,12 @@ use crate::progress::Progress;
 /// that of the first such row, whatever the number of threads. The output file is then not there; what the journal holds
 /// waits for a run with `resume`.
 pub fn score(mut request: Request<'_>, progress: &dyn Progress) -> Result<ScoreSummary, ScoreError> {
-    let settings = request.settings();
+    let model = request.model.ready(request.engine, request.precision)?;
+    let settings = request.settings(&model);
     request.check(&settings)?;
-    let model = request.model.optimise(request.model.fastest_batch())?;
+    if model.is_emulated() {
+        progress.warn("this machine has no instructions for bf16, which is slower here than fp32");
+    }
     let classes = model.interface().classes.clone();
     let total: Option<u64> = request.inputs.iter().map(Input::bytes).sum();
     let start = Instant::now();

@@ -122,6 +122,8 @@ mod tests {
             top_k: top_k.map(|count| Count::new(count).unwrap()),
             on_error: OnError::Null,
             max_errors: None,
+            engine: crate::infer::Engine::Kernels,
+            precision: crate::infer::Precision::Fp32,
         }
     }
 

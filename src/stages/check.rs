@@ -7,6 +7,7 @@ use crate::data::augment::Augmenter;
 use crate::data::merge::MergeOptions;
 use crate::ensemble::WeightChoice;
 use crate::graph::{DataRef, ModelRef, StageId};
+use crate::infer::{Engine, Precision};
 use crate::nn::{ModelOptions, Normalisation};
 use crate::score::{OnError, OutputFormat, ScoreOptions};
 use crate::spec::{Kind as _, Problem, Problems, Spec, StageSpec};
@@ -139,6 +140,19 @@ impl Checker<'_> {
                     let message = format!("the first row that cannot be scored ends the stage, so `{key}` has no meaning");
                     self.problem(id, &[key], message, "give `on_error: skip` or `on_error: null`, or leave it out");
                 }
+            }
+        }
+        if options.precision == Precision::Bf16 {
+            let verification = options.after.as_ref().and_then(|after| self.spec.stage(after.stage()));
+            let measured = verification
+                .is_some_and(|stage| matches!(&stage.kind, StageKind::Verify(verify) if verify.bf16.is_some() && verify.export.stage() == options.model.export.stage()));
+            if !measured {
+                let message = "nothing has measured what `bf16` loses";
+                let help = "verify the export with `bf16: {}`, and name that stage in `after`";
+                self.problem(id, &["precision"], message, help);
+            }
+            if options.engine == Some(Engine::Tract) {
+                self.problem(id, &["engine"], "tract computes in fp32 alone", "leave out `engine`, or `precision`");
             }
         }
         let names = |path: &std::path::Path| path.file_name().map(std::ffi::OsStr::to_owned);

@@ -33,7 +33,7 @@ impl Stage for ScoreStage {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn parameters(&self) -> serde_json::Value {
@@ -67,6 +67,8 @@ impl Stage for ScoreStage {
             on_error: self.0.on_error,
             rejects: self.0.rejects.as_deref().map(|path| context.out.join(Self::file_name(path))),
             max_errors: self.0.max_errors,
+            engine: self.0.engine,
+            precision: self.0.precision,
             ..Request::new(&model, inputs, Output::File(context.out.join(Self::file_name(&self.0.output))))
         };
         let summary: ScoreSummary = score(request, context.progress).map_err(anyhow::Error::from)?;

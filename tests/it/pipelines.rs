@@ -74,6 +74,7 @@ stages:
   proof:  { verify: { export: out, data: parts, gate: { model: vote, accuracy: 0.5 } } }
   file:   { score: { model: out/good, input: "-", output: ../x.csv } }
   list:   { score: { model: out/good, input: "x.csv", output: y.txt, rejects: r.csv } }
+  quick:  { score: { model: out/good, after: proof, input: "x.csv", precision: bf16 } }
   fine:   { score: { model: out/good, input: "x.csv", output: z.parquet, rejects: s.csv, on_error: null, top_k: 3, output_columns: [row, class] } }
 "#;
     let problems = stages::load("pipeline.yaml", text, &[], None).unwrap_err();
@@ -147,5 +148,10 @@ stages:
        |
     17 |   list:   { score: { model: out/good, input: "x.csv", output: y.txt, rejects: r.csv } }
        |                                                                               ^^^^^
+
+    pipeline.yaml:18:80: stage `quick`: nothing has measured what `bf16` loses; verify the export with `bf16: {}`, and name that stage in `after`
+       |
+    18 |   quick:  { score: { model: out/good, after: proof, input: "x.csv", precision: bf16 } }
+       |                                                                                ^^^^
     "#);
 }

@@ -21,8 +21,9 @@ stages:
   compared: { compare: { models: [first, second], data: parts, robustness: { perturbations: [noise], severities: [3], samples: 40 } } }
   vote:     { ensemble: { models: [first, second], weights: validation, data: parts } }
   exported: { export: { models: [first, second, vote] } }
-  verified: { verify: { export: exported, data: parts } }
+  verified: { verify: { export: exported, data: parts, bf16: { agreement: 0.9, accuracy_loss: 0.1 } } }
   scored:   { score: { model: exported/vote, after: verified, data: raw, input: "Fashion Test Data.csv" } }
+  quick:    { score: { model: exported/vote, after: verified, data: raw, input: "Fashion Test Data.csv", output: quick.csv, precision: bf16 } }
   page:     { report: { of: [compared, scored], side_by_side: [{ first: first, second: vote }] } }
 "#;
 
@@ -58,6 +59,17 @@ fn one_command_makes_everything_and_a_second_run_makes_nothing() {
         }
         assert_eq!(metrics["test"]["per_class"].as_array().map(Vec::len), Some(10));
     }
+    let verified: serde_json::Value = serde_json::from_str(&workshop.read("artifacts/verified.json")).unwrap();
+    for model in verified["models"].as_array().unwrap() {
+        let rows = |path: &str| model.pointer(path).and_then(serde_json::Value::as_u64);
+        assert_eq!(rows("/kernels/rows"), Some(120), "the kernels cover {}", model["model"]);
+        assert_eq!(rows("/bf16/against_fp32/rows"), Some(120), "{}", model["model"]);
+    }
+    for (file, precision) in [("predictions", "fp32"), ("quick", "bf16")] {
+        let manifest: serde_json::Value =
+            serde_json::from_str(&workshop.read(&format!("artifacts/{file}.csv.manifest.json"))).unwrap();
+        assert_eq!((&manifest["options"]["engine"], &manifest["options"]["precision"]), (&"kernels".into(), &precision.into()));
+    }
     for file in [
         "first/history.csv",
         "first/weights.safetensors",
@@ -87,7 +99,7 @@ fn one_command_makes_everything_and_a_second_run_makes_nothing() {
     let after = digests(&workshop);
     let differ: Vec<&str> =
         before.iter().filter(|(name, digest)| after[*name] != **digest).map(|(name, _)| name.as_str()).collect();
-    assert_eq!(differ, ["compared", "exported", "page", "scored", "second", "verified", "vote"]);
+    assert_eq!(differ, ["compared", "exported", "page", "quick", "scored", "second", "verified", "vote"]);
 }
 
 #[test]

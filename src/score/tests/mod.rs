@@ -17,7 +17,7 @@ use crate::data::Label;
 use crate::data::pattern::Pattern;
 use crate::digest::Digest;
 use crate::fs;
-use crate::infer::{Loaded, Predictions};
+use crate::infer::{Loaded, Precision, Predictions};
 use crate::onnx::{encode, samples};
 use crate::progress::{Progress, Silent};
 use crate::units::{BatchSize, Count};
@@ -72,7 +72,7 @@ impl Workshop {
     }
 
     fn predict(&self, rows: &Rows) -> Predictions {
-        self.model.optimise(self.model.fastest_batch()).unwrap().predict(&rows.pixels).unwrap()
+        self.model.ready(None, Precision::Fp32).unwrap().predict(&rows.pixels).unwrap()
     }
 }
 
