@@ -119,7 +119,11 @@ impl Loaded {
         };
         match runner {
             Ok(runner) => Ok(Model::new(runner, self.interface.clone(), self.digest)),
-            Err(_) if engine.is_none() && precision == Precision::Fp32 => self.optimise(self.fastest_batch()),
+            Err(error) if engine.is_none() && precision == Precision::Fp32 => {
+                let mut model = self.optimise(self.fastest_batch())?;
+                model.refused = Some(format!("{error:#}"));
+                Ok(model)
+            }
             Err(error) => Err(error.context("the kernels do not cover the graph; `tract` can run it, in fp32")),
         }
     }

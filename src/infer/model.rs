@@ -42,6 +42,8 @@ pub struct Model {
     runner: Runner,
     interface: Interface,
     digest: Digest,
+    /// Why tract stands in for the kernels, where it does.
+    pub(super) refused: Option<String>,
 }
 
 #[derive(Debug)]
@@ -62,7 +64,7 @@ pub struct Predictions {
 
 impl Model {
     pub(super) fn new(runner: Runner, interface: Interface, digest: Digest) -> Self {
-        Self { runner, interface, digest }
+        Self { runner, interface, digest, refused: None }
     }
 
     /// What the model takes and gives.
@@ -76,6 +78,11 @@ impl Model {
             Runner::Tract(..) => Engine::Tract,
             Runner::Single(_) | Runner::Half(_) => Engine::Kernels,
         }
+    }
+
+    /// Why tract computes although nothing but the kernels' refusal asked for it.
+    pub fn refused(&self) -> Option<&str> {
+        self.refused.as_deref()
     }
 
     /// In what.

@@ -28,6 +28,9 @@ pub fn score(mut request: Request<'_>, progress: &dyn Progress) -> Result<ScoreS
     let model = request.model.ready(request.engine, request.precision)?;
     let settings = request.settings(&model);
     request.check(&settings)?;
+    if let Some(reason) = model.refused() {
+        progress.warn(&format!("tract runs this model, because the kernels do not: {reason}"));
+    }
     if model.is_emulated() {
         progress.warn("this machine has no instructions for bf16, which is slower here than fp32");
     }

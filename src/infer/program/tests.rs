@@ -109,7 +109,8 @@ fn what_the_kernels_do_not_cover_is_named_and_left_to_tract() {
         let loaded = Loaded::from_bytes(&encode(&model)).unwrap();
         let error = format!("{:#}", loaded.ready(Some(Engine::Kernels), Precision::Fp32).unwrap_err());
         assert_eq!(error, format!("the kernels do not cover the graph; `tract` can run it, in fp32: {expected}"));
-        assert_eq!(loaded.ready(None, Precision::Fp32).unwrap().engine(), Engine::Tract);
+        let model = loaded.ready(None, Precision::Fp32).unwrap();
+        assert_eq!((model.engine(), model.refused()), (Engine::Tract, Some(expected)));
         let error = format!("{:#}", loaded.ready(None, Precision::Bf16).unwrap_err());
         assert!(error.contains(expected), "{error}");
     };
