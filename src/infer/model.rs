@@ -182,7 +182,7 @@ fn first_largest(row: &[f32]) -> Label {
 mod tests {
     use super::super::{Loaded, compare, reference};
     use super::*;
-    use crate::nn::{Architecture, Weights};
+    use crate::nn::Weights;
     use crate::onnx::{Member, encode, ensemble, samples};
     use crate::units::BatchSize;
 
@@ -194,20 +194,13 @@ mod tests {
         Loaded::from_bytes(bytes).unwrap().optimise(batch).unwrap()
     }
 
-    fn expected(architecture: &Architecture, weights: &Weights, pixels: &[u8]) -> Probabilities {
-        let images = pixels.chunks(architecture.input.pixels());
-        let rows: Vec<f32> =
-            images.flat_map(|image| reference::probabilities(architecture, weights, image)).map(|p| p as f32).collect();
-        Array2::from_shape_vec((rows.len() / architecture.classes, architecture.classes), rows).unwrap()
-    }
-
     #[test]
     fn every_kind_of_layer_gives_what_it_should_at_every_batch_size() {
         for (name, architecture) in samples::architectures() {
             let weights = samples::weights(&architecture, 3);
             let bytes = encode(&samples::model(name, &architecture, &weights));
             let pixels = samples::pixels(architecture.input, 7, 5);
-            let expected = expected(&architecture, &weights, &pixels);
+            let expected = reference::of_images(&architecture, &weights, &pixels);
             for batch in [Batch::Free, of(1), of(2), of(7), of(64)] {
                 let found = load(&bytes, batch).predict(&pixels).unwrap();
                 let agreement = compare(&found.probabilities, &expected).unwrap();
@@ -257,7 +250,7 @@ mod tests {
             .collect();
         let pixels = samples::pixels(architectures[0].input, 20, 5);
         let each: Vec<Probabilities> =
-            members.iter().map(|member| expected(member.architecture, member.weights, &pixels)).collect();
+            members.iter().map(|member| reference::of_images(member.architecture, member.weights, &pixels)).collect();
         for votes in [[1.0, 1.0, 1.0], [0.5, 0.0, 1.5], [0.0, 0.0, 0.25], [3.0, 1.0, 0.0]] {
             let sum: f32 = votes.iter().sum();
             let mean = (&each[0] * votes[0] + &each[1] * votes[1] + &each[2] * votes[2]) / sum;

@@ -1,10 +1,20 @@
 //! What a network computes, written as plainly as can be, in double precision: what lowering and tract are held to.
 #![cfg(test)]
 
+use ndarray::Array2;
+
+use crate::metrics::Probabilities;
 use crate::nn::{Architecture, BatchNorm, FeatureShape, Layer, Weights};
 
+/// The probabilities of images, `[N, classes]`, from their pixels, `[N, C, H, W]`.
+pub(super) fn of_images(architecture: &Architecture, weights: &Weights, pixels: &[u8]) -> Probabilities {
+    let images = pixels.chunks(architecture.input.pixels());
+    let rows: Vec<f32> = images.flat_map(|image| probabilities(architecture, weights, image)).map(|p| p as f32).collect();
+    Array2::from_shape_vec((rows.len() / architecture.classes, architecture.classes), rows).expect("whole rows")
+}
+
 /// The probabilities of one image, `[classes]`, from its pixels, `[C, H, W]`.
-pub(super) fn probabilities(architecture: &Architecture, weights: &Weights, pixels: &[u8]) -> Vec<f64> {
+fn probabilities(architecture: &Architecture, weights: &Weights, pixels: &[u8]) -> Vec<f64> {
     let shape = architecture.shapes().expect("the layers fit")[0];
     let area = pixels.len() / shape.channels();
     let normalisation = &architecture.normalisation;

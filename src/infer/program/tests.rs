@@ -1,10 +1,9 @@
 //! Programs of every kind of layer against the reference, and what they refuse.
 
-use ndarray::{Array2, s};
+use ndarray::s;
 
 use crate::infer::{Engine, Loaded, Model, Precision, compare, reference};
 use crate::metrics::Probabilities;
-use crate::nn::{Architecture, Weights};
 use crate::onnx::{Member, decode, encode, ensemble, samples};
 
 fn kernels(bytes: &[u8], precision: Precision) -> Model {
@@ -13,20 +12,13 @@ fn kernels(bytes: &[u8], precision: Precision) -> Model {
     model
 }
 
-fn expected(architecture: &Architecture, weights: &Weights, pixels: &[u8]) -> Probabilities {
-    let images = pixels.chunks(architecture.input.pixels());
-    let rows: Vec<f32> =
-        images.flat_map(|image| reference::probabilities(architecture, weights, image)).map(|p| p as f32).collect();
-    Array2::from_shape_vec((rows.len() / architecture.classes, architecture.classes), rows).unwrap()
-}
-
 #[test]
 fn every_kind_of_layer_gives_what_it_should() {
     for (name, architecture) in samples::architectures() {
         let weights = samples::weights(&architecture, 3);
         let bytes = encode(&samples::model(name, &architecture, &weights));
         let pixels = samples::pixels(architecture.input, 150, 5);
-        let expected = expected(&architecture, &weights, &pixels);
+        let expected = reference::of_images(&architecture, &weights, &pixels);
         for (precision, tolerance) in [(Precision::Fp32, 2e-6), (Precision::Bf16, 0.03)] {
             let found = kernels(&bytes, precision).predict(&pixels).unwrap();
             let agreement = compare(&found.probabilities, &expected).unwrap();
@@ -87,7 +79,8 @@ fn an_ensemble_gives_the_weighted_mean_of_its_members() {
         .map(|(name, (architecture, weights))| Member { name, architecture, weights })
         .collect();
     let pixels = samples::pixels(architectures[0].input, 20, 5);
-    let each: Vec<Probabilities> = members.iter().map(|member| expected(member.architecture, member.weights, &pixels)).collect();
+    let each: Vec<Probabilities> =
+        members.iter().map(|member| reference::of_images(member.architecture, member.weights, &pixels)).collect();
     for votes in [[1.0, 1.0, 1.0], [0.5, 0.0, 1.5], [0.0, 0.0, 0.25]] {
         let sum: f32 = votes.iter().sum();
         let mean = (&each[0] * votes[0] + &each[1] * votes[1] + &each[2] * votes[2]) / sum;
