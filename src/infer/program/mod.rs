@@ -1,7 +1,7 @@
 //! A model as a list of steps of our own kernels: what [`Engine::Kernels`](super::Engine) runs.
 //!
 //! [`build`] walks the ONNX graph once, joins what a kernel does at once (normalisation; convolution, ReLU and pooling; the five
-//! nodes of a GELU) and packs the weights. Running it allocates nothing: maps lie in `[H, W, C]`, and a few images go through all
+//! nodes of a GELU) and packs the weights. Buffers are used again from call to call: maps lie in `[H, W, C]`, and a few images go through all
 //! convolutions together, so that their maps stay in the second-level cache; what follows (dense layers, softmax, the vote) is
 //! done for many images at once, so that weights are read once for all of them. A call runs on one thread; any number of threads
 //! may share a program.

@@ -213,7 +213,7 @@ pub fn scale_shift(x: Tensor<4>, scale: Tensor<1>, shift: Tensor<1>, half: bool)
     ))
 }
 
-/// The same values in `bf16`: the functions of this module then compute with half the memory and about twice the speed where the
+/// The same values in `bf16`: the functions of this module then compute with half the memory, and in less time where the
 /// machine has instructions for it ([`has_half`]), and give maps of `bf16`. Weights, statistics, sums and all vectors stay float32.
 ///
 /// # Panics
