@@ -15,7 +15,9 @@ pub use architecture::{
     Architecture, BatchNorm, Conv, Dense, Dropout, FeatureShape, Layer, LayerError, Normalisation, Padding, Parameter,
     ParameterKind, Plain, Pool, Residual,
 };
-pub use network::{Network, decaying_parameters, image_tensor, push_image};
+pub use network::{Network, decaying_parameters, hidden_weights, image_tensor, push_image};
 pub use predict::{PredictError, predict};
-pub use presets::{AdvancedOptions, BasicOptions, Head, MlpOptions, ModelOptions, OptimumOptions};
+pub use presets::{
+    Activation, AdvancedOptions, BasicOptions, Halving, Head, MlpOptions, ModelOptions, OptimumOptions, PairPooling,
+};
 pub use weights::{WeightTensor, Weights};

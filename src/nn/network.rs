@@ -141,6 +141,18 @@ pub fn decaying_parameters(architecture: &Architecture) -> Result<Vec<ParamId>, 
     Ok((0u64..).zip(parameters).filter(|(_, parameter)| decays(parameter.kind)).map(|(index, _)| ParamId::from(index)).collect())
 }
 
+/// The ids of the weights of convolutions and of all dense layers but the last.
+///
+/// # Errors
+/// When a layer of the architecture does not fit.
+pub fn hidden_weights(architecture: &Architecture) -> Result<Vec<ParamId>, LayerError> {
+    let parameters = architecture.parameters()?;
+    let weights = |kind| matches!(kind, ParameterKind::ConvWeight | ParameterKind::DenseWeight);
+    let last = parameters.iter().rposition(|parameter| parameter.kind == ParameterKind::DenseWeight);
+    let hidden = parameters.iter().enumerate().filter(|(index, parameter)| weights(parameter.kind) && Some(*index) != last);
+    Ok(hidden.map(|(index, _)| ParamId::from(index as u64)).collect())
+}
+
 /// A tensor of pixels, `[N, H, W, C]`, from their values 0–255 as floats in that order.
 pub fn image_tensor(pixels: Vec<f32>, shape: ImageShape) -> Tensor<4> {
     let count = pixels.len() / shape.pixels();

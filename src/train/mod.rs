@@ -15,7 +15,7 @@ mod schedule;
 pub use batches::Augment;
 pub use history::{EpochRecord, EpochTiming, history_csv};
 pub use loss::{Evaluation, evaluate};
-pub use optimizer::{AdamOptions, AdamwOptions, Clip, OptimizerOptions, SgdOptions};
+pub use optimizer::{AdamOptions, AdamwOptions, Clip, MuonOptions, OptimizerOptions, SgdOptions};
 pub use options::{AverageOptions, EarlyStopping, EmaOptions, Monitor, Precision, TrainOptions, TrainSettings};
 pub use overlay::OverlayError;
 pub use run::{Chosen, Ending, OnEpoch, TrainError, TrainRequest, Trained, Transfer, train};

@@ -9,9 +9,9 @@ use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Bytes, Gradients, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::nn::accelerated::Adam;
-use crate::nn::{Architecture, LayerError, Network, decaying_parameters};
-use crate::units::{NonNegative, Positive, Probability};
+use crate::nn::accelerated::{Adam, Muon};
+use crate::nn::{Architecture, LayerError, Network, decaying_parameters, hidden_weights};
+use crate::units::{Count, NonNegative, Positive, Probability};
 
 /// How gradients become new weights. Weight decay never touches biases and batch normalisations.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -23,6 +23,9 @@ pub enum OptimizerOptions {
     Adam(AdamOptions),
     /// Stochastic gradient descent with momentum.
     Sgd(SgdOptions),
+    /// Muon for the weights of convolutions and hidden dense layers (Jordan and others, 2024), AdamW for all else, at one
+    /// learning rate (Liu and others, 2025).
+    Muon(MuonOptions),
 }
 
 /// Options of AdamW.
@@ -101,6 +104,31 @@ impl Default for SgdOptions {
     }
 }
 
+/// Options of Muon.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MuonOptions {
+    /// Step size at its peak; the schedule scales it. It means what AdamW's does: both make steps of the same mean square.
+    pub learning_rate: Positive,
+    /// Share of a weight that decays in each step, times the learning rate.
+    pub weight_decay: NonNegative,
+    /// Share of the velocity that is kept in each step.
+    pub momentum: Probability,
+    /// Iterations of Newton and Schulz that make a step orthogonal.
+    pub iterations: Count,
+}
+
+impl Default for MuonOptions {
+    fn default() -> Self {
+        Self {
+            learning_rate: positive(2e-3),
+            weight_decay: non_negative(1e-2),
+            momentum: probability(0.95),
+            iterations: Count::new(5).expect("5 is a count"),
+        }
+    }
+}
+
 impl OptimizerOptions {
     /// Step size at its peak.
     pub fn learning_rate(&self) -> f64 {
@@ -108,6 +136,7 @@ impl OptimizerOptions {
             Self::Adamw(options) => options.learning_rate.get(),
             Self::Adam(options) => options.learning_rate.get(),
             Self::Sgd(options) => options.learning_rate.get(),
+            Self::Muon(options) => options.learning_rate.get(),
         }
     }
 }
@@ -151,6 +180,17 @@ impl Optimizer {
                 let config = SgdConfig::new().with_momentum((momentum.momentum > 0.0).then_some(momentum));
                 let decay = config.clone().with_weight_decay(penalty(options.weight_decay));
                 ModuleOptimizer::from(config.build()).with_group(decaying, decay.build(), None)
+            }
+            OptimizerOptions::Muon(MuonOptions { weight_decay, momentum, iterations, .. }) => {
+                let AdamwOptions { beta_1, beta_2, epsilon, .. } = AdamwOptions::default();
+                let plain = adam([beta_1, beta_2], epsilon, true);
+                let weight_decay = weight_decay.get() as f32;
+                let muon = Muon { momentum: momentum.get() as f32, iterations: iterations.get(), weight_decay };
+                ModuleOptimizer::from(plain).with_group(decaying, Adam { weight_decay, ..plain }, None).with_group(
+                    ParamGroup::from_ids(hidden_weights(architecture)?),
+                    muon,
+                    None,
+                )
             }
         };
         Ok(Self { inner, clip })

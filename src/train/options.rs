@@ -177,6 +177,7 @@ impl TrainSettings {
                 below_one("beta_2", *beta_2)?;
             }
             OptimizerOptions::Sgd(sgd) => below_one("momentum", sgd.momentum)?,
+            OptimizerOptions::Muon(muon) => below_one("momentum", muon.momentum)?,
         }
         below_one("label_smoothing", self.label_smoothing)?;
         let peak = self.optimizer.learning_rate();

@@ -84,7 +84,7 @@ impl DenseShape {
 
 /// A view of a slice as a matrix.
 #[derive(Clone, Copy)]
-struct Matrix<'a> {
+pub(super) struct Matrix<'a> {
     numbers: &'a [f32],
     rows: usize,
     columns: usize,
@@ -93,18 +93,19 @@ struct Matrix<'a> {
 }
 
 impl<'a> Matrix<'a> {
-    fn rows(numbers: &'a [f32], rows: usize, columns: usize) -> Self {
+    pub(super) fn rows(numbers: &'a [f32], rows: usize, columns: usize) -> Self {
         assert_eq!(numbers.len(), rows * columns, "a matrix has the length of its shape");
         Self { numbers, rows, columns, row_step: columns, column_step: 1 }
     }
 
-    fn transposed(self) -> Self {
+    pub(super) fn transposed(self) -> Self {
         let Self { numbers, rows, columns, row_step, column_step } = self;
         Self { numbers, rows: columns, columns: rows, row_step: column_step, column_step: row_step }
     }
 }
 
-fn product(a: Matrix<'_>, b: Matrix<'_>, to: &mut [f32]) {
+/// `to` = a · b, by rows.
+pub(super) fn product(a: Matrix<'_>, b: Matrix<'_>, to: &mut [f32]) {
     assert_eq!(a.columns, b.rows, "the matrices fit each other");
     assert_eq!(to.len(), a.rows * b.columns, "the product has the length of its shape");
     debug_assert!(a.numbers.len() == a.rows * a.columns && b.numbers.len() == b.rows * b.columns);

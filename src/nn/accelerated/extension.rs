@@ -11,10 +11,11 @@ use super::adam;
 use super::conv::{ConvBlock, ConvNormBlock};
 use super::dense::DenseBlock;
 use super::maps::{Add, Convert};
+use super::muon;
 use super::norm::{NormBlock, ScaleShift};
 use super::operation::{Operation, Tracked, record};
 use super::pool::{GlobalPool, Pooling};
-use crate::kernels::{AdamStep, Moments};
+use crate::kernels::{AdamStep, Moments, MuonStep};
 
 /// Backends that have the kernels.
 #[backend_extension(Flex, Autodiff)]
@@ -68,6 +69,14 @@ pub(super) trait Accelerated: Backend {
         squares: FloatTensor<Self>,
         step: AdamStep,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// New weights and velocity.
+    fn muon(
+        weights: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        velocity: FloatTensor<Self>,
+        step: MuonStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
 }
 
 impl Accelerated for Flex {
@@ -129,6 +138,10 @@ impl Accelerated for Flex {
         step: AdamStep,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
         adam::step([weights, gradient, means, squares], step)
+    }
+
+    fn muon(weights: FlexTensor, gradient: FlexTensor, velocity: FlexTensor, step: MuonStep) -> (FlexTensor, FlexTensor) {
+        muon::step([weights, gradient, velocity], step)
     }
 }
 
@@ -193,6 +206,11 @@ impl<C: CheckpointStrategy> Accelerated for Autodiff<Flex, C> {
         let tensors = [weights, gradient, means, squares].map(|tensor| tensor.into_primitive());
         let (weights, means, squares) = adam::step(tensors, step);
         (Tracked::<C>::new(weights), Tracked::<C>::new(means), Tracked::<C>::new(squares))
+    }
+
+    fn muon(weights: Tracked<C>, gradient: Tracked<C>, velocity: Tracked<C>, step: MuonStep) -> (Tracked<C>, Tracked<C>) {
+        let (weights, velocity) = muon::step([weights, gradient, velocity].map(|tensor| tensor.into_primitive()), step);
+        (Tracked::<C>::new(weights), Tracked::<C>::new(velocity))
     }
 }
 

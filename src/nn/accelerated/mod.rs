@@ -21,6 +21,7 @@ mod dense;
 mod extension;
 mod maps;
 mod memory;
+mod muon;
 mod norm;
 mod operation;
 mod pool;
@@ -28,6 +29,7 @@ mod pool;
 pub use activation::Activation;
 pub use adam::Adam;
 pub use memory::release as release_buffers;
+pub use muon::{Muon, Velocity};
 pub use pool::Pooling;
 
 use self::extension::Accelerated;

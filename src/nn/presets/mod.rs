@@ -6,10 +6,10 @@ mod basic;
 mod mlp;
 mod optimum;
 
-pub use advanced::{AdvancedOptions, Head};
+pub use advanced::{AdvancedOptions, PairPooling};
 pub use basic::BasicOptions;
 pub use mlp::MlpOptions;
-pub use optimum::OptimumOptions;
+pub use optimum::{Halving, OptimumOptions};
 
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +78,49 @@ impl ModelOptions {
         let architecture = Architecture { input, classes, normalisation, layers: self.layers(count) };
         architecture.check()?;
         Ok(architecture)
+    }
+}
+
+/// What follows a convolution or a sum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// max(x, 0).
+    #[default]
+    Relu,
+    /// x·Φ(x) (Hendrycks and Gimpel, 2016).
+    Gelu,
+}
+
+impl Activation {
+    fn layer(self) -> Layer {
+        match self {
+            Self::Relu => relu(),
+            Self::Gelu => Layer::Gelu(Plain {}),
+        }
+    }
+}
+
+/// How feature maps become a vector.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Head {
+    /// The mean of each channel (Lin, Chen and Yan, 2014): few parameters.
+    #[default]
+    GlobalAvgPool,
+    /// The largest value of each channel: as few, and a feature counts wherever it is.
+    GlobalMaxPool,
+    /// All values: where in the image something is stays known.
+    Flatten,
+}
+
+impl Head {
+    fn layer(self) -> Layer {
+        match self {
+            Self::GlobalAvgPool => Layer::GlobalAvgPool(Plain {}),
+            Self::GlobalMaxPool => Layer::GlobalMaxPool(Plain {}),
+            Self::Flatten => flatten(),
+        }
     }
 }
 
@@ -168,6 +211,16 @@ mod tests {
             + 1280;
         let convolutions = 9 * (32 + 2 * 32 * 32 + 32 * 64 + 64 * 64 + 64 * 128 + 128 * 128) + 32 * 64 + 64 * 128;
         check(r#"{"optimum": {}}"#, convolutions + 4 * (3 * 32 + 3 * 64 + 3 * 128) + 1_290, 2 * optimum);
+
+        let between = 28 * 28 * 9 * (16 + 16 * 32) + 14 * 14 * 9 * (32 * 32 + 32 * 64) + 7 * 7 * 9 * 64 * 64 + 640;
+        let weights = 9 * (16 + 16 * 32 + 32 * 32 + 32 * 64 + 64 * 64);
+        let model =
+            r#"{"advanced": {"stem": 16, "filters": [32, 64], "pooling": "between", "units": 0, "head": "global_max_pool"}}"#;
+        check(model, weights + 4 * (16 + 2 * 32 + 2 * 64) + 650, 2 * between);
+        let pooled = between + 14 * 14 * 9 * 32 * 32 + 7 * 7 * 9 * 64 * 64;
+        let weights = weights + 9 * (32 * 32 + 64 * 64);
+        let model = r#"{"optimum": {"stem": 16, "filters": [32, 64], "halving": "pool"}}"#;
+        check(model, weights + 4 * (16 + 3 * 32 + 3 * 64) + 650, 2 * pooled);
     }
 
     #[test]
