@@ -75,7 +75,10 @@ impl Writer<'_> {
             Some(progress) => progress,
             None => self.begin(block, &table)?,
         };
-        self.check(block, &table, progress.tally.rejected)?;
+        if let Err(error) = self.check(block, &table, progress.tally.rejected) {
+            self.give_up(block)?;
+            return Err(error);
+        }
         let (Some(position), Some(predictions)) = (block.end, &block.predictions) else {
             return Err(anyhow!("a block came out of the circle half done"));
         };
@@ -156,6 +159,14 @@ impl Writer<'_> {
             Some(error) => Err(place(error).context(format!("more than {most} rows cannot be scored; the first too many"))),
             None => Ok(()),
         }
+    }
+
+    /// Gives the list of rejects its place, though the run fails: it says what to mend. Such a run cannot be gone on with.
+    fn give_up(&mut self, block: &Block) -> Result<()> {
+        let Some(mut sheet) = self.rejects.take() else { return Ok(()) };
+        self.leftovers.are_kept = false;
+        sheet.put(&block.rejects)?;
+        sheet.place()
     }
 
     /// Puts down how far the run has come, once that is safe on the disk.

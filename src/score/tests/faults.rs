@@ -97,7 +97,10 @@ fn there_may_be_so_many_such_rows_and_no_more() {
                 row + 1
             );
             assert!(text.starts_with(&expected), "{text}");
-            assert!(!workshop.path("rejects.csv").exists() && !workshop.path("out.csv").exists());
+            let rejects = String::from_utf8(fs::read(&workshop.path("rejects.csv")).unwrap()).unwrap();
+            assert!(rejects.lines().any(|line| line.starts_with(&format!("x.csv,{row},"))), "{rejects}");
+            assert_eq!(fs::entries(workshop.folder.path()).unwrap(), ["rejects.csv", "x.csv"]);
+            fs::remove(&workshop.path("rejects.csv")).unwrap();
         }
     }
 }
