@@ -1,6 +1,6 @@
 //! `verify`: proves that the exported ONNX files do what the trained models do, and that they are good enough.
 //!
-//! Every file is checked for structure, loaded in tract, and run on the whole test part, in batches of several sizes, against
+//! Every file is checked for structure, loaded in tract, and run on the test part, in batches of several sizes, against
 //! Burn's own probabilities; an ensemble's graph also against the weighted mean of its members' files. What scores files later, our
 //! kernels, is held against tract on the same images, in fp32 and in the lower precisions that are asked for. Then the gates are
 //! applied to the figures of the *files*, not of the models they came from.
@@ -21,7 +21,7 @@ use crate::graph::{DataRef, ExportRef, StageId};
 use crate::infer::{Agreement, Batch, Engine, Loaded, Model as Session, Precision, compare};
 use crate::metrics::{Evaluation, Probabilities, evaluate};
 use crate::progress::{Interrupted, Progress};
-use crate::units::{BatchSize, NonNegative, Positive, Probability};
+use crate::units::{BatchSize, Count, NonNegative, Positive, Probability};
 
 /// Options of the stage kind `verify`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -40,6 +40,10 @@ pub struct VerifyOptions {
     /// Batches of these sizes must give what the whole gives.
     #[serde(default = "batch_sizes")]
     pub batch_sizes: Vec<BatchSize>,
+    /// How many of the test images tract runs, the first ones; all of them unless given. tract is the reference, and slow. Burn and our
+    /// kernels run all images in any case, and where the kernels do not cover a graph, tract does.
+    #[serde(default)]
+    pub tract_images: Option<Count>,
     /// What scoring in bf16 must keep of fp32; without it, bf16 is not verified.
     #[serde(default)]
     pub bf16: Option<LowerPrecision>,
@@ -123,7 +127,7 @@ pub(super) struct Verified {
     pub accuracy: f64,
     /// Our kernels against tract, both on the file; `None` where they do not cover its graph and tract scores it.
     pub kernels: Option<Agreement>,
-    /// Our kernels in bf16 against tract, where that was asked for.
+    /// Our kernels in bf16 against fp32, where that was asked for.
     pub bf16: Option<Lower>,
     /// What is wrong; empty if it passed.
     pub problems: Vec<String>,
@@ -132,7 +136,7 @@ pub(super) struct Verified {
 /// A file in a lower precision.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Lower {
-    /// Against tract in fp32.
+    /// Against fp32.
     pub against_fp32: Agreement,
     /// Accuracy on the test part.
     pub accuracy: f64,
@@ -165,7 +169,7 @@ impl Stage for VerifyStage {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn parameters(&self) -> serde_json::Value {
@@ -219,8 +223,23 @@ impl VerifyStage {
     ) -> Result<(Verified, Probabilities, Evaluation), StageError> {
         let name = &model.record.name;
         let loaded = Loaded::open(file).map_err(|error| StageError::Corrupt(format!("{error:#}")))?;
+        let single = loaded.ready(None, Precision::Fp32)?;
+        let kernels = match single.engine() {
+            Engine::Kernels => Some(predict_all(&single, test, progress)?),
+            Engine::Tract => None,
+        };
         let tract = loaded.optimise(loaded.fastest_batch())?;
-        let probabilities = predict_all(&tract, test, progress)?;
+        let limit = self.options.tract_images.map(Count::get).filter(|&limit| limit < test.len());
+        let (reference, probabilities) = match (limit, &kernels) {
+            (Some(limit), Some(kernels)) => {
+                let first: Vec<usize> = (0..limit).collect();
+                (predict_all(&tract, &test.select(&first), progress)?, kernels.clone())
+            }
+            _ => {
+                let all = predict_all(&tract, test, progress)?;
+                (all.clone(), all)
+            }
+        };
         let burn = model.predict(test, &super::Quiet(progress))?;
         let against_burn = compare(&burn, &probabilities)?;
 
@@ -243,11 +262,8 @@ impl VerifyStage {
             .collect::<Result<Vec<_>>>()?;
         let classes = &model.record.data.classes;
         let figures = evaluate(test.labels(), probabilities.view(), classes).map_err(anyhow::Error::from)?;
-        let single = loaded.ready(None, Precision::Fp32)?;
-        let kernels = match single.engine() {
-            Engine::Kernels => Some(predict_all(&single, test, progress)?),
-            Engine::Tract => None,
-        };
+        // The kernels' results for the images that tract ran.
+        let kernels = kernels.map(|kernels| kernels.slice_move(ndarray::s![..reference.nrows(), ..]));
         let bf16 = match self.options.bf16 {
             Some(_) => {
                 let found = predict_all(&loaded.ready(None, Precision::Bf16)?, test, progress)?;
@@ -263,7 +279,7 @@ impl VerifyStage {
             against_members,
             batches,
             accuracy: figures.accuracy,
-            kernels: kernels.as_ref().map(|found| compare(&probabilities, found)).transpose()?,
+            kernels: kernels.as_ref().map(|found| compare(&reference, found)).transpose()?,
             bf16,
             problems: Vec::new(),
         };
@@ -276,7 +292,7 @@ impl VerifyStage {
             kernels
                 .as_ref()
                 .zip(verified.kernels.as_ref())
-                .map(|(kernels, agreement)| ("tract where the kernels run it", &probabilities, kernels, agreement)),
+                .map(|(kernels, agreement)| ("tract where the kernels run it", &reference, kernels, agreement)),
         ];
         verified.problems = self.problems(&verified, expected.into_iter().flatten());
         Ok((verified, probabilities, figures))
@@ -385,6 +401,9 @@ fn summary(verified: &Verified) -> String {
         agreement.largest_difference,
         agreement.rows - agreement.same_labels,
         match &verified.kernels {
+            Some(kernels) if kernels.rows < agreement.rows => {
+                format!("kernels {:.1e} on {} of them", kernels.largest_difference, kernels.rows)
+            }
             Some(kernels) => format!("kernels {:.1e}", kernels.largest_difference),
             None => "by tract".to_owned(),
         },
