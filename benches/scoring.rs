@@ -12,7 +12,7 @@ use atelier::data::ImageShape;
 use atelier::digest::Digest;
 use atelier::infer::{Engine, Loaded, Model, Precision};
 use atelier::nn::accelerated::has_half;
-use atelier::nn::{Architecture, Normalisation, Weights};
+use atelier::nn::{Architecture, Normalisation, Views, Weights};
 use atelier::onnx::{Member, Metadata, encode, lower};
 use atelier::seed::Seed;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -47,6 +47,7 @@ fn file(name: &str, layers: &str) -> Vec<u8> {
         classes: 10,
         normalisation: Normalisation { mean: vec![0.286], deviation: vec![0.353] },
         layers: serde_json::from_str(layers).expect("these are layers"),
+        views: Views::default(),
     };
     let weights = Weights::initial(&architecture, Seed::new(1)).expect("the layers fit");
     let metadata = Metadata {

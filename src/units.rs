@@ -115,6 +115,23 @@ float_unit!(
     /// A finite number, 0 or above, such as a weight decay.
     NonNegative, "the number must be 0 or above", |value| value >= 0.0 && value.is_finite(), extend("minimum" = 0)
 );
+float_unit!(
+    /// The temperature T of a vote, 0.05 to 20: probabilities P become P^(1/T) / Σ P^(1/T). Below 1 they become more certain, above 1 less.
+    Temperature, "a temperature is between 0.05 and 20", |value| (Self::LEAST..=Self::MOST).contains(&value), extend("minimum" = 0.05, "maximum" = 20)
+);
+
+impl Temperature {
+    /// The temperature that changes nothing.
+    pub const ONE: Self = Self(1.0);
+    /// The least.
+    pub const LEAST: f64 = 0.05;
+    /// The most.
+    pub const MOST: f64 = 20.0;
+    /// What a probability counts as at least, so that 0 has a logarithm: what a float32 softmax makes so small is the same in
+    /// every engine, which near the smallest float32 numbers, 1e-38, it is not.
+    pub const FLOOR: f32 = 1e-30;
+}
+
 count_unit!(
     /// A number of passes over the training data.
     Epochs, "a number of epochs"

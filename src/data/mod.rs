@@ -16,9 +16,11 @@ pub mod perturb;
 pub mod picture;
 pub mod split;
 mod store;
+mod view;
 
 pub use error::DataError;
 pub use files::{FileList, RawFile};
 pub use format::{Format, Problems};
 pub use images::{DataInfo, ImageShape, Label, LabelledImages};
 pub use store::{DataSet, Part};
+pub use view::View;

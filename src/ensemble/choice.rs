@@ -1,4 +1,5 @@
-//! What the user may write about a vote: `voting: soft`, `weights: equal`, `weights: validation`, `weights: [2, 1, 1]`.
+//! What the user may write about a vote: `voting: soft`, `weights: equal`, `weights: validation`, `weights: [2, 1, 1]`,
+//! `temperature: none`, `temperature: validation`, `temperature: 0.8`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,7 +8,7 @@ use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::VoteWeights;
-use crate::units::NonNegative;
+use crate::units::{NonNegative, Temperature};
 
 /// How the members' answers become one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -90,6 +91,90 @@ impl schemars::JsonSchema for WeightChoice {
     }
 }
 
+/// Where the temperature of a vote comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum TemperatureChoice {
+    /// The vote stays as it is: `none`.
+    #[default]
+    None,
+    /// Fitted on the validation part after the weights, for the least log-loss: `validation`.
+    Validation,
+    /// Given: `0.8`.
+    Given(Temperature),
+}
+
+const TEMPERATURE_WORDS: [&str; 2] = ["none", "validation"];
+
+impl TemperatureChoice {
+    /// Whether the vote stays as it is.
+    pub fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+}
+
+impl Serialize for TemperatureChoice {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::None => serializer.serialize_str(TEMPERATURE_WORDS[0]),
+            Self::Validation => serializer.serialize_str(TEMPERATURE_WORDS[1]),
+            Self::Given(temperature) => temperature.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for TemperatureChoice {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Choice;
+        impl Visitor<'_> for Choice {
+            type Value = TemperatureChoice;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`none`, `validation` or a number")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                match text {
+                    "none" => Ok(TemperatureChoice::None),
+                    "validation" => Ok(TemperatureChoice::Validation),
+                    _ => Err(E::unknown_variant(text, &TEMPERATURE_WORDS)),
+                }
+            }
+
+            fn visit_f64<E: Error>(self, value: f64) -> Result<Self::Value, E> {
+                Temperature::new(value).map(TemperatureChoice::Given).map_err(E::custom)
+            }
+
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Self::Value, E> {
+                self.visit_f64(value as f64)
+            }
+
+            fn visit_i64<E: Error>(self, value: i64) -> Result<Self::Value, E> {
+                self.visit_f64(value as f64)
+            }
+        }
+        deserializer.deserialize_any(Choice)
+    }
+}
+
+impl schemars::JsonSchema for TemperatureChoice {
+    fn schema_name() -> Cow<'static, str> {
+        "TemperatureChoice".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let mut given = generator.subschema_for::<Temperature>();
+        given.insert("description".into(), "The temperature; below 1 the vote becomes more certain, above 1 less.".into());
+        schemars::json_schema!({
+            "description": "Where the temperature T of a vote comes from, which makes P^(1/T) / Σ P^(1/T) of its probabilities P.",
+            "oneOf": [
+                { "const": TEMPERATURE_WORDS[0], "description": "The vote stays as it is." },
+                { "const": TEMPERATURE_WORDS[1], "description": "Fitted on the validation part after the weights, for the least log-loss." },
+                given,
+            ],
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,6 +215,30 @@ mod tests {
         check("weights: [0, 0]", "all weights are 0");
         check("weights: []", "at least one member");
         check("voting: hard", "soft");
+    }
+
+    #[test]
+    fn temperatures_are_words_or_numbers_in_range() {
+        let read = |yaml: &str| {
+            #[derive(Serialize, Deserialize)]
+            struct Options {
+                temperature: TemperatureChoice,
+            }
+            let options: Options = serde_saphyr::from_str(yaml).map_err(|error| error.to_string())?;
+            let json = serde_json::to_string(&options).unwrap();
+            assert_eq!(serde_json::from_str::<Options>(&json).unwrap().temperature, options.temperature);
+            Ok::<_, String>(options.temperature)
+        };
+        assert_eq!(read("temperature: none"), Ok(TemperatureChoice::None));
+        assert_eq!(read("temperature: validation"), Ok(TemperatureChoice::Validation));
+        for (yaml, value) in [("temperature: 0.8", 0.8), ("temperature: 2", 2.0)] {
+            assert_eq!(read(yaml), Ok(TemperatureChoice::Given(Temperature::new(value).unwrap())));
+        }
+        let fails = |yaml: &str, expected: &str| assert!(read(yaml).unwrap_err().contains(expected), "{yaml}: {:?}", read(yaml));
+        fails("temperature: 0", "0 is out of range: a temperature is between 0.05 and 20");
+        fails("temperature: -1", "-1 is out of range");
+        fails("temperature: test", "unknown variant `test`, expected");
+        fails("temperature: [1]", "`none`, `validation` or a number");
     }
 
     #[test]

@@ -4,19 +4,22 @@
 //! | file | about |
 //! |---|---|
 //! | `weights` | [`VoteWeights`]: weights that were checked |
-//! | `choice` | [`WeightChoice`] and [`Voting`]: what the user may write about them |
+//! | `choice` | [`WeightChoice`], [`TemperatureChoice`] and [`Voting`]: what the user may write about them |
 //! | `fit` | [`fit_weights`]: the weights of least log-loss on validation data |
+//! | `temperature` | [`fit_temperature`] and [`temper`]: one number that calibrates the vote |
 //!
 //! A user who gives no weights gets equal ones. All checks end in an [`EnsembleError`] that says what to change.
 
 mod choice;
 mod fit;
+mod temperature;
 mod weights;
 
 use ndarray::{Array2, ArrayView2};
 
-pub use choice::{Voting, WeightChoice};
+pub use choice::{TemperatureChoice, Voting, WeightChoice};
 pub use fit::{FittedWeights, fit_weights};
+pub use temperature::{FittedTemperature, fit_temperature, temper};
 pub use weights::VoteWeights;
 
 use crate::metrics::{MetricsError, Probabilities, check_probabilities};
@@ -71,6 +74,9 @@ pub enum EnsembleError {
         /// What is wrong.
         error: MetricsError,
     },
+    /// The probabilities of the vote, or the labels, are not usable.
+    #[error("the vote: {0}")]
+    Vote(MetricsError),
     /// Two members have a different number of classes.
     #[error(
         "`{first}` knows {first_count} classes but `{other}` knows {other_count}; members of an ensemble must have the same \

@@ -123,11 +123,8 @@ impl Model {
                     self.run(plan, chunk, batch, &mut labels, &mut probabilities).context("a batch cannot be predicted")?;
                 }
             }
-            Runner::Single(program) => program.run(pixels, &mut probabilities),
-            Runner::Half(program) => program.run(pixels, &mut probabilities),
-        }
-        if self.engine() == Engine::Kernels {
-            labels.extend(probabilities.chunks_exact(classes).map(first_largest));
+            Runner::Single(program) => program.run(pixels, &mut labels, &mut probabilities),
+            Runner::Half(program) => program.run(pixels, &mut labels, &mut probabilities),
         }
         let probabilities = Array2::from_shape_vec((images, classes), probabilities)
             .context("the model gave other probabilities than it should")?;
@@ -166,25 +163,13 @@ impl Model {
     }
 }
 
-/// The first of the largest, as the graph's own output `label` has it.
-fn first_largest(row: &[f32]) -> Label {
-    let mut best = 0;
-    for (class, probability) in row.iter().enumerate() {
-        if *probability > row[best] {
-            best = class;
-        }
-    }
-    // A model has no more classes than labels: that was checked when its file was read.
-    Label::try_from(best).unwrap_or(Label::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::{Loaded, compare, reference};
     use super::*;
     use crate::nn::Weights;
     use crate::onnx::{Member, encode, ensemble, samples};
-    use crate::units::BatchSize;
+    use crate::units::{BatchSize, Temperature};
 
     fn of(size: u64) -> Batch {
         Batch::Of(BatchSize::new(size).unwrap())
@@ -254,7 +239,7 @@ mod tests {
         for votes in [[1.0, 1.0, 1.0], [0.5, 0.0, 1.5], [0.0, 0.0, 0.25], [3.0, 1.0, 0.0]] {
             let sum: f32 = votes.iter().sum();
             let mean = (&each[0] * votes[0] + &each[1] * votes[1] + &each[2] * votes[2]) / sum;
-            let bytes = encode(&ensemble(&members, &votes, &samples::metadata("ensemble")).unwrap());
+            let bytes = encode(&ensemble(&members, &votes, Temperature::ONE, &samples::metadata("ensemble")).unwrap());
             let found = load(&bytes, Batch::Free).predict(&pixels).unwrap();
             let agreement = compare(&found.probabilities, &mean).unwrap();
             assert!(agreement.largest_difference < 1e-6 && agreement.same_labels == 20, "{votes:?}: {agreement:?}");

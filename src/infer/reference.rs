@@ -3,6 +3,7 @@
 
 use ndarray::Array2;
 
+use crate::data::ImageShape;
 use crate::metrics::Probabilities;
 use crate::nn::{Architecture, BatchNorm, FeatureShape, Layer, Weights};
 
@@ -13,8 +14,32 @@ pub(super) fn of_images(architecture: &Architecture, weights: &Weights, pixels: 
     Array2::from_shape_vec((rows.len() / architecture.classes, architecture.classes), rows).expect("whole rows")
 }
 
-/// The probabilities of one image, `[classes]`, from its pixels, `[C, H, W]`.
+/// The probabilities of one image, `[classes]`, from its pixels, `[C, H, W]`: the mean over its views.
 fn probabilities(architecture: &Architecture, weights: &Weights, pixels: &[u8]) -> Vec<f64> {
+    let ImageShape { height, width, .. } = architecture.input;
+    let shift = architecture.views.shift as i64;
+    let mut sides = vec![false];
+    sides.extend(architecture.views.flip.then_some(true));
+    let mut moves = vec![0];
+    moves.extend([shift, -shift].into_iter().filter(|by| *by != 0));
+    let mut sum = vec![0.0; architecture.classes];
+    for (mirrored, by) in sides.iter().flat_map(|&mirrored| moves.iter().map(move |&by| (mirrored, by))) {
+        let at = |index: usize| {
+            let (row, column) = ((index / width % height) as i64 - by, (index % width) as i64 - by);
+            if !(0..height as i64).contains(&row) || !(0..width as i64).contains(&column) {
+                return 0;
+            }
+            let column = if mirrored { width as i64 - 1 - column } else { column };
+            pixels[index / (height * width) * height * width + row as usize * width + column as usize]
+        };
+        let seen: Vec<u8> = (0..pixels.len()).map(at).collect();
+        let found = of_view(architecture, weights, &seen);
+        sum.iter_mut().zip(found).for_each(|(sum, p)| *sum += p / (sides.len() * moves.len()) as f64);
+    }
+    sum
+}
+
+fn of_view(architecture: &Architecture, weights: &Weights, pixels: &[u8]) -> Vec<f64> {
     let shape = architecture.shapes().expect("the layers fit")[0];
     let area = pixels.len() / shape.channels();
     let normalisation = &architecture.normalisation;

@@ -3,7 +3,7 @@
 use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
-use super::{MetricsError, argmax, check};
+use super::{MetricsError, argmax, brier_score, check, log_loss};
 
 /// How many bins a reliability diagram has, as in Guo and others (2017).
 pub const RELIABILITY_BINS: usize = 15;
@@ -60,6 +60,35 @@ pub fn calibration_error(bins: &[ReliabilityBin]) -> f64 {
     let total: usize = bins.iter().map(|bin| bin.images).sum();
     let gap = |bin: &ReliabilityBin| Some((bin.accuracy? - bin.confidence?).abs() * bin.images as f64);
     bins.iter().filter_map(gap).sum::<f64>() / total.max(1) as f64
+}
+
+/// How good probabilities are as probabilities, whatever is predicted rightly.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// Mean −ln p of the true class.
+    pub loss: f64,
+    /// Brier score, 0–2.
+    pub brier: f64,
+    /// Expected calibration error.
+    pub calibration_error: f64,
+    /// The bins of the reliability diagram.
+    pub reliability: Vec<ReliabilityBin>,
+}
+
+impl Calibration {
+    /// Measures `probabilities`, `[N, classes]`, against `labels`, `[N]`.
+    ///
+    /// # Errors
+    /// As [`check`].
+    pub fn of(labels: &[u8], probabilities: ArrayView2<'_, f32>) -> Result<Self, MetricsError> {
+        let reliability = reliability(labels, probabilities)?;
+        Ok(Self {
+            loss: log_loss(labels, probabilities)?,
+            brier: brier_score(labels, probabilities)?,
+            calibration_error: calibration_error(&reliability),
+            reliability,
+        })
+    }
 }
 
 #[cfg(test)]

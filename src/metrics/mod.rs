@@ -26,7 +26,7 @@ mod significance;
 
 use ndarray::{ArrayView1, ArrayView2};
 
-pub use calibration::{RELIABILITY_BINS, ReliabilityBin, calibration_error, reliability};
+pub use calibration::{Calibration, RELIABILITY_BINS, ReliabilityBin, calibration_error, reliability};
 pub use classes::{Averages, ClassScores, ClassificationReport};
 pub use confusion::ConfusionMatrix;
 pub use evaluation::{Evaluation, TopK, evaluate};

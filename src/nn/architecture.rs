@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Views;
 use crate::data::ImageShape;
 use crate::units::{Count, DropRate, Positive};
 
@@ -226,6 +227,9 @@ pub struct Architecture {
     pub normalisation: Normalisation,
     /// The layers, first to last. The last must give a vector of `classes` logits.
     pub layers: Vec<Layer>,
+    /// The views of an image over which probabilities are averaged.
+    #[serde(default, skip_serializing_if = "Views::is_single")]
+    pub views: Views,
 }
 
 /// The first step of every network: (pixel / 255 − mean) / deviation, by channel.
@@ -296,6 +300,7 @@ impl Architecture {
                 message: format!("needs one mean and one deviation above 0 for each of the {channels} channels"),
             });
         }
+        self.views.check(self.input)?;
         let last = *self.shapes()?.last().expect("starts with one");
         if last == FeatureShape::Vector(self.classes) {
             return Ok(());
@@ -309,8 +314,8 @@ impl Architecture {
         })
     }
 
-    /// Arithmetic of one image's way through the network: two operations for each multiply-add of convolutions and dense
-    /// layers. Other layers are not counted, as is usual.
+    /// Arithmetic of one image's way through the network, in all its views: two operations for each multiply-add of
+    /// convolutions and dense layers. Other layers are not counted, as is usual.
     ///
     /// # Errors
     /// As [`Architecture::shapes`].
@@ -320,7 +325,7 @@ impl Architecture {
         for (layer, (&before, &after)) in self.layers.iter().zip(shapes.iter().zip(&shapes[1..])) {
             sum += layer.flops(before, after)?;
         }
-        Ok(sum)
+        Ok(sum * self.views.count() as u64)
     }
 
     /// Every parameter in the order of the layers: what a file of weights must hold.
@@ -535,6 +540,7 @@ mod tests {
             classes: 10,
             normalisation: Normalisation { mean: vec![0.0], deviation: vec![1.0] },
             layers: serde_json::from_str(layers).unwrap(),
+            views: Views::default(),
         }
     }
 

@@ -9,6 +9,7 @@ mod network;
 mod normalisation;
 mod predict;
 mod presets;
+mod views;
 mod weights;
 
 pub use architecture::{
@@ -20,4 +21,5 @@ pub use predict::{PredictError, predict};
 pub use presets::{
     Activation, AdvancedOptions, BasicOptions, Halving, Head, MlpOptions, ModelOptions, OptimumOptions, PairPooling,
 };
+pub use views::Views;
 pub use weights::{WeightTensor, Weights};

@@ -1,10 +1,10 @@
-//! Prediction: class probabilities of many images, in fixed batches that run side by side.
+//! Prediction: class probabilities of many images, in fixed batches that run side by side, as the mean over views of each image.
 
 use ndarray::Array2;
 use rayon::prelude::*;
 
 use super::{Architecture, Network, Weights, image_tensor, push_image};
-use crate::data::{ImageShape, LabelledImages};
+use crate::data::{ImageShape, LabelledImages, View};
 use crate::metrics::Probabilities;
 use crate::progress::{Interrupted, Progress};
 
@@ -30,7 +30,7 @@ pub enum PredictError {
     Weights(anyhow::Error),
 }
 
-/// Class probabilities of `images`, `[N, classes]`, in their order.
+/// Class probabilities of `images`, `[N, classes]`, in their order: the mean over the architecture's views.
 ///
 /// # Errors
 /// When the images or the weights do not fit the architecture, or on interruption.
@@ -44,11 +44,12 @@ pub fn predict(
         return Err(PredictError::Shape { expected: architecture.input, found: images.shape() });
     }
     let network = Network::from_weights(architecture, weights).map_err(PredictError::Weights)?;
-    Ok(network.predict(images.pixels(), progress)?)
+    Ok(network.average(&architecture.views.list(), images.pixels(), progress)?)
 }
 
 impl Network {
-    /// Class probabilities of images given as bytes, `[N, C, H, W]`, of the shape that the network takes; `[N, classes]`.
+    /// Class probabilities of images as they are, given as bytes, `[N, C, H, W]`, of the shape that the network takes;
+    /// `[N, classes]`.
     ///
     /// # Panics
     /// When the bytes are not a whole number of images.
@@ -56,17 +57,31 @@ impl Network {
     /// # Errors
     /// [`Interrupted`] when `progress` says so.
     pub fn predict(&self, pixels: &[u8], progress: &dyn Progress) -> Result<Probabilities, Interrupted> {
+        self.average(&[View::PLAIN], pixels, progress)
+    }
+
+    /// The mean over `views` of an image, in double precision and rounded once.
+    fn average(&self, views: &[View], pixels: &[u8], progress: &dyn Progress) -> Result<Probabilities, Interrupted> {
         let (shape, classes) = (self.input(), self.classes());
         let batches: Vec<Vec<f32>> = pixels
             .par_chunks(BATCH * shape.pixels())
             .map(|pixels| {
-                progress.check()?;
-                let mut floats = Vec::with_capacity(pixels.len());
-                pixels.chunks_exact(shape.pixels()).for_each(|image| push_image(image, shape.channels, &mut floats));
-                let logits = self.forward(image_tensor(floats, shape)); // [N, classes]
-                let mut values = logits.try_into_vec_as::<f32>().expect("float32 tensors in main memory can be read");
-                values.chunks_exact_mut(classes).for_each(softmax);
-                Ok(values)
+                let mut sums = vec![0.0; pixels.len() / shape.pixels() * classes];
+                let mut image_seen = Vec::with_capacity(shape.pixels());
+                for view in views {
+                    progress.check()?;
+                    let mut floats = Vec::with_capacity(pixels.len());
+                    for image in pixels.chunks_exact(shape.pixels()) {
+                        image_seen.clear();
+                        view.push(image, shape, &mut image_seen);
+                        push_image(&image_seen, shape.channels, &mut floats);
+                    }
+                    let logits = self.forward(image_tensor(floats, shape)); // [N, classes]
+                    let logits = logits.try_into_vec_as::<f32>().expect("float32 tensors in main memory can be read");
+                    let rows = logits.chunks_exact(classes).zip(sums.chunks_exact_mut(classes));
+                    rows.for_each(|(logits, sums)| add_softmax(logits, sums));
+                }
+                Ok(sums.into_iter().map(|sum| (sum / views.len() as f64) as f32).collect())
             })
             .collect::<Result<_, Interrupted>>()?;
         let rows = pixels.len() / shape.pixels();
@@ -74,20 +89,18 @@ impl Network {
     }
 }
 
-/// Logits to probabilities, in place. The largest logit is taken off first, so that nothing overflows.
-fn softmax(row: &mut [f32]) {
-    let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let exponentials: Vec<f64> = row.iter().map(|&logit| f64::from(logit - largest).exp()).collect();
-    let sum: f64 = exponentials.iter().sum();
-    for (value, exponential) in row.iter_mut().zip(exponentials) {
-        *value = (exponential / sum) as f32;
-    }
+/// Adds the probabilities of a row of logits to `sums`. The largest logit is taken off first, so that nothing overflows.
+fn add_softmax(logits: &[f32], sums: &mut [f64]) {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let exponentials: Vec<f64> = logits.iter().map(|&logit| f64::from(logit - largest).exp()).collect();
+    let total: f64 = exponentials.iter().sum();
+    sums.iter_mut().zip(exponentials).for_each(|(sum, exponential)| *sum += exponential / total);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::{ModelOptions, Normalisation};
+    use crate::nn::{ModelOptions, Normalisation, Views};
     use crate::progress::Silent;
     use crate::seed::Seed;
 
@@ -116,6 +129,28 @@ mod tests {
     }
 
     #[test]
+    fn views_are_averaged_and_do_not_tell_an_image_from_its_mirror_image() {
+        let (single, weights) = setting();
+        let averaged = Architecture { views: Views { flip: true, shift: 2 }, ..single.clone() };
+        let given = images(70);
+        let seen = |view: View| {
+            let mut pixels = Vec::new();
+            (0..given.len()).for_each(|index| view.push(given.image(index), given.shape(), &mut pixels));
+            LabelledImages::new(given.shape(), pixels, vec![0; given.len()]).unwrap()
+        };
+        let mut expected = Array2::<f64>::zeros((70, 3));
+        for view in averaged.views.list() {
+            let probabilities = predict(&single, &weights, &seen(view), &Silent).unwrap();
+            expected += &(probabilities.mapv(f64::from) / 6.0);
+        }
+        let found = predict(&averaged, &weights, &given, &Silent).unwrap();
+        assert!((&found.mapv(f64::from) - &expected).iter().all(|difference| difference.abs() < 1e-7));
+        assert_ne!(found, predict(&single, &weights, &given, &Silent).unwrap());
+        let mirrored = predict(&averaged, &weights, &seen(View { mirrored: true, ..View::PLAIN }), &Silent).unwrap();
+        assert!((&found - &mirrored).iter().all(|difference| difference.abs() < 1e-7));
+    }
+
+    #[test]
     fn foreign_images_and_interruptions_are_errors() {
         struct Stop;
         impl Progress for Stop {
@@ -137,8 +172,8 @@ mod tests {
 
     #[test]
     fn softmax_bears_large_logits() {
-        let mut row = [1000.0, 1000.0, -1000.0];
-        softmax(&mut row);
+        let mut row = [0.0; 3];
+        add_softmax(&[1000.0, 1000.0, -1000.0], &mut row);
         assert_eq!(row, [0.5, 0.5, 0.0]);
     }
 }

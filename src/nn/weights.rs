@@ -136,7 +136,7 @@ impl Weights {
 mod tests {
     use super::*;
     use crate::data::ImageShape;
-    use crate::nn::Normalisation;
+    use crate::nn::{Normalisation, Views};
 
     #[test]
     fn weights_survive_their_file_and_misfits_are_named() {
@@ -145,6 +145,7 @@ mod tests {
             classes: 3,
             normalisation: Normalisation { mean: vec![0.0], deviation: vec![1.0] },
             layers: serde_json::from_str(r#"[{"flatten": {}}, {"dense": {"units": 3}}]"#).unwrap(),
+            views: Views::default(),
         };
         let tensors = |units: usize| {
             vec![

@@ -2,57 +2,67 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::graph::Graph;
-use super::lower::{Member, member, normalise};
+use super::graph::{Graph, integer};
+use super::input::Inputs;
+use super::lower::{Member, member};
 use super::{Metadata, ModelProto, PROBABILITIES};
+use crate::units::Temperature;
+
+/// The name of P where a temperature makes the probabilities of it.
+const VOTE: &str = "vote";
 
 /// Several networks as one ONNX file: P = Σ wᵢ · pᵢ / Σ wᵢ, and the first of the largest as label.
 ///
-/// Members with equal normalisation share its nodes. A member whose vote is 0 adds nothing to P and is left out of the
-/// graph. To the metadata it adds `members`: a JSON list of each member's name, share of the vote, and architecture.
+/// Members with equal views and equal normalisation share their nodes. A member whose vote is 0 adds nothing to P and is left out of the
+/// graph. A `temperature` T makes the probabilities P^(1/T) / Σ P^(1/T), as the softmax of ln(max(P, floor)) / T with the
+/// [floor](Temperature::FLOOR) that gives 0 a logarithm; the label is that of P. To the metadata it adds `members`: a JSON list of each member's name, share of the vote, and architecture; and `temperature`
+/// where there is one.
 ///
 /// # Errors
 /// When there are no members, the number of votes is another, a vote is negative or not finite, all are 0, two members
 /// have one name, images or numbers of classes differ, or as [`super::lower`] for a member.
-pub fn ensemble(members: &[Member<'_>], votes: &[f32], metadata: &Metadata) -> Result<ModelProto> {
+pub fn ensemble(members: &[Member<'_>], votes: &[f32], temperature: Temperature, metadata: &Metadata) -> Result<ModelProto> {
     let shares = shares(members, votes).with_context(|| format!("cannot export `{}`", metadata.model))?;
     let first = members[0].architecture;
     metadata.check(first.classes).with_context(|| format!("cannot export `{}`", metadata.model))?;
     let voters: Vec<(&Member<'_>, f64)> = members.iter().zip(shares.iter().copied()).filter(|(_, share)| *share > 0.0).collect();
 
     let mut graph = Graph::default();
-    let mut normalised: Vec<(&Member<'_>, String)> = Vec::new();
+    let mut inputs = Inputs::default();
     let mut sum: Option<String> = None;
+    let is_tempered = temperature != Temperature::ONE;
+    let voted = if is_tempered { VOTE } else { PROBABILITIES };
     for (index, (voter, share)) in voters.iter().enumerate() {
         let context = || format!("cannot export `{}`, a member of `{}`", voter.name, metadata.model);
-        let known = normalised.iter().find(|(other, _)| other.architecture.normalisation == voter.architecture.normalisation);
-        let input = match known {
-            Some((_, name)) => name.clone(),
-            None => {
-                let name = normalise(&mut graph, voter.name, voter.architecture).with_context(context)?;
-                normalised.push((voter, name.clone()));
-                name
-            }
-        };
         let probabilities = format!("{}/{PROBABILITIES}", voter.name);
-        member(&mut graph, voter, &input, &probabilities).with_context(context)?;
+        member(&mut graph, &mut inputs, voter, &probabilities).with_context(context)?;
         let share = graph.constant(&format!("{}/vote.share", voter.name), &[], &[*share])?;
         let is_last = index + 1 == voters.len();
-        let output =
-            |is_output: bool, part: &str| if is_output { PROBABILITIES.to_owned() } else { format!("{}/{part}", voter.name) };
+        let output = |is_output: bool, part: &str| if is_output { voted.to_owned() } else { format!("{}/{part}", voter.name) };
         let vote = graph.node("Mul", &output(is_last && index == 0, "vote"), &[&probabilities, &share], vec![]);
         sum = Some(match sum {
             None => vote,
             Some(sum) => graph.node("Add", &output(is_last, "sum"), &[&sum, &vote], vec![]),
         });
     }
+    if is_tempered {
+        let floor = graph.constant("vote.floor", &[], &[f64::from(Temperature::FLOOR)])?;
+        let power = graph.constant("vote.power", &[], &[1.0 / temperature.get()])?;
+        let kept = graph.node("Max", "vote.kept", &[VOTE, &floor], vec![]);
+        let logarithm = graph.node("Log", "vote.logarithm", &[&kept], vec![]);
+        let scaled = graph.node("Mul", "vote.scaled", &[&logarithm, &power], vec![]);
+        graph.node("Softmax", PROBABILITIES, &[&scaled], vec![integer("axis", 1)]);
+    }
     let list: Vec<serde_json::Value> = members
         .iter()
         .zip(&shares)
         .map(|(member, share)| serde_json::json!({ "name": member.name, "share": share, "architecture": member.architecture }))
         .collect();
-    let further = [("members", serde_json::Value::from(list).to_string())];
-    Ok(graph.finish(&metadata.model, first.input, first.classes, metadata, &further))
+    let mut further = vec![("members", serde_json::Value::from(list).to_string())];
+    if is_tempered {
+        further.push(("temperature", temperature.get().to_string()));
+    }
+    Ok(graph.finish(&metadata.model, first.input, first.classes, voted, metadata, &further))
 }
 
 /// The votes divided by their sum.
@@ -105,9 +115,12 @@ mod tests {
     fn members_share_equal_normalisations_and_those_without_a_vote_are_left_out() {
         let networks = networks();
         let nodes = |votes: &[f32]| -> Vec<String> {
-            let model = ensemble(&members(&networks), votes, &samples::metadata("ensemble")).unwrap();
+            let model = ensemble(&members(&networks), votes, Temperature::ONE, &samples::metadata("ensemble")).unwrap();
             check(&model).unwrap();
-            assert_eq!(encode(&model), encode(&ensemble(&members(&networks), votes, &samples::metadata("ensemble")).unwrap()));
+            assert_eq!(
+                encode(&model),
+                encode(&ensemble(&members(&networks), votes, Temperature::ONE, &samples::metadata("ensemble")).unwrap())
+            );
             let list = model.metadata_props.iter().find(|entry| entry.key == "members").unwrap();
             assert_eq!(serde_json::from_str::<Vec<serde_json::Value>>(&list.value).unwrap().len(), 3);
             model.graph.unwrap().node.into_iter().map(|node| node.name).collect()
@@ -139,10 +152,28 @@ mod tests {
     }
 
     #[test]
+    fn a_temperature_follows_the_vote_and_the_label_goes_before_it() {
+        let networks = networks();
+        let temperature = Temperature::new(0.8).unwrap();
+        let model = ensemble(&members(&networks), &[1.0, 0.0, 1.0], temperature, &samples::metadata("ensemble")).unwrap();
+        check(&model).unwrap();
+        let entry = model.metadata_props.iter().find(|entry| entry.key == "temperature").unwrap();
+        assert_eq!(entry.value, "0.8");
+        let nodes: Vec<String> = model
+            .graph
+            .unwrap()
+            .node
+            .iter()
+            .map(|node| format!("{} {} ← {}", node.op_type, node.name, node.input.join(", ")))
+            .collect();
+        insta::assert_snapshot!(nodes[nodes.len() - 6..].join("\n"), @"");
+    }
+
+    #[test]
     fn votes_and_members_that_do_not_fit_are_named() {
         let networks = networks();
         let check = |members: &[Member<'_>], votes: &[f32], expected: &str| {
-            let error = format!("{:#}", ensemble(members, votes, &samples::metadata("both")).unwrap_err());
+            let error = format!("{:#}", ensemble(members, votes, Temperature::ONE, &samples::metadata("both")).unwrap_err());
             assert_eq!(error, format!("cannot export `both`: {expected}"));
         };
         let members = members(&networks);

@@ -58,17 +58,30 @@ impl Graph {
         Ok(name.to_owned())
     }
 
-    /// The node of `label` and, around the graph, the file with the interface that every model has.
+    /// Adds a constant list of whole numbers and returns its name.
+    pub(super) fn indices(&mut self, name: &str, values: &[i64]) -> String {
+        self.constants.push(TensorProto {
+            name: name.to_owned(),
+            dims: vec![values.len() as i64],
+            data_type: DataType::Int64 as i32,
+            raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            ..TensorProto::default()
+        });
+        name.to_owned()
+    }
+
+    /// The node of `label`, the first of the largest of `labelled`, and, around the graph, the file with the interface that every model has.
     pub(super) fn finish(
         mut self,
         name: &str,
         image: ImageShape,
         classes: usize,
+        labelled: &str,
         metadata: &Metadata,
         further: &[(&str, String)],
     ) -> ModelProto {
         let attributes = vec![integer("axis", 1), integer("keepdims", 0), integer("select_last_index", 0)];
-        self.node("ArgMax", LABEL, &[PROBABILITIES], attributes);
+        self.node("ArgMax", LABEL, &[labelled], attributes);
         let ImageShape { channels, height, width } = image;
         ModelProto {
             ir_version: IR_VERSION,

@@ -4,7 +4,8 @@ use anyhow::{Context, Result, ensure};
 
 use super::fold::{Affine, Linear, Outputs};
 use super::graph::{Graph, integer, integers};
-use super::{IMAGE, Metadata, ModelProto, PROBABILITIES};
+use super::input::{Inputs, prefix};
+use super::{Metadata, ModelProto, PROBABILITIES};
 use crate::nn::{Architecture, BatchNorm, Conv, Dense, FeatureShape, Layer, Pool, Residual, WeightTensor, Weights};
 
 /// A trained network under a name.
@@ -30,40 +31,47 @@ pub fn lower(model: &Member<'_>, metadata: &Metadata) -> Result<ModelProto> {
     let context = || format!("cannot export `{name}`");
     metadata.check(architecture.classes).with_context(context)?;
     let mut graph = Graph::default();
-    let normalised = normalise(&mut graph, name, architecture).with_context(context)?;
-    member(&mut graph, model, &normalised, PROBABILITIES).with_context(context)?;
+    member(&mut graph, &mut Inputs::default(), model, PROBABILITIES).with_context(context)?;
     let further = [("architecture", serde_json::to_string(architecture).with_context(context)?)];
-    Ok(graph.finish(name, architecture.input, architecture.classes, metadata, &further))
+    Ok(graph.finish(name, architecture.input, architecture.classes, PROBABILITIES, metadata, &further))
 }
 
-/// (pixel − 255 · mean) / (255 · deviation), by channel: the first nodes of a graph. Returns the name of their output.
-pub(super) fn normalise(graph: &mut Graph, name: &str, architecture: &Architecture) -> Result<String> {
-    architecture.check()?;
-    let normalisation = &architecture.normalisation;
-    let shape = [1, normalisation.mean.len(), 1, 1];
-    let pixels = |values: &[f32]| values.iter().map(|&value| 255.0 * f64::from(value)).collect::<Vec<f64>>();
-    let scale: Vec<f64> = pixels(&normalisation.deviation).iter().map(|deviation| 1.0 / deviation).collect();
-    let place = format!("{name}/normalisation");
-    let mean = graph.constant(&format!("{place}.mean"), &shape, &pixels(&normalisation.mean))?;
-    let scale = graph.constant(&format!("{place}.scale"), &shape, &scale)?;
-    let centred = graph.node("Sub", &format!("{place}.centred"), &[IMAGE, &mean], vec![]);
-    Ok(graph.node("Mul", &place, &[&centred, &scale], vec![]))
-}
-
-/// A network from normalised pixels to probabilities, which get the name `output`.
-pub(super) fn member(graph: &mut Graph, member: &Member<'_>, normalised: &str, output: &str) -> Result<()> {
+/// A network from the image to probabilities, which get the name `output`: for each view the same layers, with the same constants,
+/// and the mean of what they give.
+pub(super) fn member(graph: &mut Graph, inputs: &mut Inputs, member: &Member<'_>, output: &str) -> Result<()> {
     let Member { name, architecture, weights } = *member;
+    architecture.check()?;
     let shape = architecture.shapes()?[0];
-    let mut lowering = Lowering { graph, name, weights };
-    let (logits, _) = lowering.layers(&architecture.layers, "", normalised.to_owned(), shape)?;
-    graph.node("Softmax", output, &[&logits], vec![integer("axis", 1)]);
+    let views = architecture.views.list();
+    let mut sum: Option<String> = None;
+    for (index, &view) in views.iter().enumerate() {
+        let normalised = inputs.normalised(graph, name, architecture, index, view)?;
+        let mut lowering = Lowering { graph, name, prefix: prefix(name, index), weights, has_constants: index > 0 };
+        let (logits, _) = lowering.layers(&architecture.layers, "", normalised, shape)?;
+        let place = |part: &str| format!("{name}/view.{index}/{part}");
+        let probabilities = if views.len() == 1 { output.to_owned() } else { place(PROBABILITIES) };
+        graph.node("Softmax", &probabilities, &[&logits], vec![integer("axis", 1)]);
+        sum = Some(match sum {
+            None => probabilities,
+            Some(sum) => graph.node("Add", &place("sum"), &[&sum, &probabilities], vec![]),
+        });
+    }
+    if let (Some(sum), true) = (sum, views.len() > 1) {
+        let share = graph.constant(&format!("{name}/views.share"), &[], &[1.0 / views.len() as f64])?;
+        graph.node("Mul", output, &[&sum, &share], vec![]);
+    }
     Ok(())
 }
 
 struct Lowering<'a> {
     graph: &'a mut Graph,
+    /// What names of constants begin with.
     name: &'a str,
+    /// What names of nodes begin with.
+    prefix: String,
     weights: &'a Weights,
+    /// Whether the constants are there from an earlier view.
+    has_constants: bool,
 }
 
 impl Lowering<'_> {
@@ -108,13 +116,13 @@ impl Lowering<'_> {
                     FeatureShape::Map { channels, .. } => &[1, channels, 1, 1],
                     FeatureShape::Vector(size) => &[1, size],
                 };
-                let scale = self.graph.constant(&format!("{name}.scale"), shape, &affine.scale)?;
-                let shift = self.graph.constant(&format!("{name}.shift"), shape, &affine.shift)?;
+                let scale = self.constant(place, "scale", shape, &affine.scale)?;
+                let shift = self.constant(place, "shift", shape, &affine.shift)?;
                 let scaled = self.graph.node("Mul", &format!("{name}.scaled"), &[&input, &scale], vec![]);
                 self.graph.node("Add", &name, &[&scaled, &shift], vec![])
             }
             Layer::Relu(_) => self.graph.node("Relu", &name, &[&input], vec![]),
-            Layer::Gelu(_) => self.gelu(&name, &input)?,
+            Layer::Gelu(_) => self.gelu(place, &input)?,
             Layer::MaxPool(options) => self.graph.node("MaxPool", &name, &[&input], pool(options)),
             Layer::AvgPool(options) => self.graph.node("AveragePool", &name, &[&input], pool(options)),
             Layer::GlobalMaxPool(_) => self.global_pool("GlobalMaxPool", &name, &input),
@@ -155,21 +163,21 @@ impl Lowering<'_> {
         for affine in followers {
             linear.fold(affine);
         }
-        let name = self.at(place);
-        let weight = self.graph.constant(&format!("{name}.weight"), &linear.shape, &linear.weight)?;
+        let weight = self.constant(place, "weight", &linear.shape, &linear.weight)?;
         let bias = match &linear.bias {
-            Some(bias) => Some(self.graph.constant(&format!("{name}.bias"), &[bias.len()], bias)?),
+            Some(bias) => Some(self.constant(place, "bias", &[bias.len()], bias)?),
             None => None,
         };
         let inputs: Vec<&str> = [input, weight.as_str()].into_iter().chain(bias.as_deref()).collect();
-        Ok(self.graph.node(operator, &name, &inputs, attributes))
+        Ok(self.graph.node(operator, &self.at(place), &inputs, attributes))
     }
 
     /// x · (1 + erf(x / √2)) · ½, in the order of operations that runtimes recognise and fuse.
-    fn gelu(&mut self, name: &str, input: &str) -> Result<String> {
-        let root = self.graph.constant(&format!("{name}.root"), &[], &[std::f64::consts::SQRT_2])?;
-        let one = self.graph.constant(&format!("{name}.one"), &[], &[1.0])?;
-        let half = self.graph.constant(&format!("{name}.half"), &[], &[0.5])?;
+    fn gelu(&mut self, place: &str, input: &str) -> Result<String> {
+        let root = self.constant(place, "root", &[], &[std::f64::consts::SQRT_2])?;
+        let one = self.constant(place, "one", &[], &[1.0])?;
+        let half = self.constant(place, "half", &[], &[0.5])?;
+        let name = &self.at(place);
         let scaled = self.graph.node("Div", &format!("{name}.scaled"), &[input, &root], vec![]);
         let erf = self.graph.node("Erf", &format!("{name}.erf"), &[&scaled], vec![]);
         let raised = self.graph.node("Add", &format!("{name}.raised"), &[&erf, &one], vec![]);
@@ -218,8 +226,15 @@ impl Lowering<'_> {
         Ok(tensor)
     }
 
+    /// A constant of the layer at `place`, which all views share.
+    fn constant(&mut self, place: &str, part: &str, shape: &[usize], values: &[f64]) -> Result<String> {
+        let name = format!("{}/{place}.{part}", self.name);
+        if self.has_constants { Ok(name) } else { self.graph.constant(&name, shape, values) }
+    }
+
+    /// The name of the node at `place`.
     fn at(&self, place: &str) -> String {
-        format!("{}/{place}", self.name)
+        format!("{}/{place}", self.prefix)
     }
 }
 
@@ -235,7 +250,7 @@ fn pool(options: &Pool) -> Vec<tract_onnx::pb::AttributeProto> {
 mod tests {
     use super::super::{check, encode, samples};
     use super::*;
-    use crate::nn::WeightTensor;
+    use crate::nn::{Views, WeightTensor};
 
     /// A node or constant a line: `Conv dense/0 ← image, …`.
     fn listing(model: &ModelProto) -> String {
@@ -286,6 +301,16 @@ mod tests {
         net/7.weight [3, 4]
         net/7.bias [4]
         ");
+    }
+
+    #[test]
+    fn views_have_nodes_of_their_own_and_constants_in_common() {
+        let plain = samples::architecture(1, r#"[{"flatten": {}}, {"dense": {"units": 4}}]"#);
+        let architecture = Architecture { views: Views { flip: true, shift: 2 }, ..plain };
+        let model = samples::model("net", &architecture, &samples::weights(&architecture, 1));
+        let all = listing(&model);
+        let shown: Vec<&str> = all.lines().filter(|line| !(2..5).any(|view| line.contains(&format!("view.{view}")))).collect();
+        insta::assert_snapshot!(shown.join("\n"), @"");
     }
 
     #[test]

@@ -6,10 +6,11 @@
 //! | | name | type | shape |
 //! |---|---|---|---|
 //! | input | `image` | float32, pixels 0–255 | `[N, C, H, W]`, N free |
-//! | output | `label` | int64, the first of the largest probabilities | `[N]` |
+//! | output | `label` | int64, the first of the largest probabilities; of an ensemble, as they are before its temperature | `[N]` |
 //! | output | `probabilities` | float32, rows summing to 1 | `[N, classes]` |
 //!
-//! The normalisation of pixels is the graph's first step. Batch normalisations are folded into the convolution or dense
+//! The normalisation of pixels is the graph's first step; a network that averages over views of the image has its nodes once for each view,
+//! and its weights once. Batch normalisations are folded into the convolution or dense
 //! layer that they directly follow, in double precision; dropout vanishes. Names are made of the model's name and the
 //! layer's place (`basic/3.weight`), and nothing else that varies is written, so equal input gives equal bytes.
 //!
@@ -20,6 +21,7 @@ mod ensemble;
 mod file;
 mod fold;
 mod graph;
+mod input;
 mod lower;
 mod metadata;
 pub(crate) mod samples;

@@ -6,7 +6,7 @@ use rand::RngExt;
 use super::{Member, Metadata, ModelProto, lower};
 use crate::data::ImageShape;
 use crate::digest::Digest;
-use crate::nn::{Architecture, Normalisation, ParameterKind, WeightTensor, Weights};
+use crate::nn::{Architecture, Normalisation, ParameterKind, Views, WeightTensor, Weights};
 use crate::seed::Seed;
 
 /// A network for images of `channels`×9×8 and 4 classes, with layers given as JSON.
@@ -17,6 +17,7 @@ pub(crate) fn architecture(channels: usize, layers: &str) -> Architecture {
         classes: 4,
         normalisation: Normalisation { mean: spread(0.3), deviation: spread(0.35) },
         layers: serde_json::from_str(layers).expect("the test's layers are layers"),
+        views: Views::default(),
     };
     architecture.check().expect("the test's layers fit");
     architecture
@@ -109,5 +110,11 @@ pub(crate) fn architectures() -> Vec<(&'static str, Architecture)> {
             {"global_avg_pool": {}}, {"residual": {"layers": [{"dense": {"units": 6}}, {"gelu": {}}]}}, {"dense": {"units": 4}}]"#,
         ),
     ];
-    layers.into_iter().map(|(name, channels, layers)| (name, architecture(channels, layers))).collect()
+    let mut all: Vec<(&str, Architecture)> =
+        layers.into_iter().map(|(name, channels, layers)| (name, architecture(channels, layers))).collect();
+    // The same in several views: of one channel and of three, with convolutions and without, mirrored, moved and both.
+    for (name, of, flip, shift) in [("mirrored", 0, true, 0), ("moved", 2, false, 7), ("mirrored_and_moved", 3, true, 2)] {
+        all.push((name, Architecture { views: Views { flip, shift }, ..all[of].1.clone() }));
+    }
+    all
 }

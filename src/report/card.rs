@@ -30,7 +30,7 @@ pub fn render_markdown_card(data: &ReportData, model: &ModelReport) -> String {
         trained(&mut card, training);
     }
     if let Some(test) = &model.test {
-        metrics(&mut card, test);
+        metrics(&mut card, model, test);
         per_class(&mut card, data, test);
     }
     robustness(&mut card, data, model);
@@ -49,6 +49,13 @@ fn details(card: &mut Card, data: &ReportData, model: &ModelReport) {
         let members = model.members.iter().map(|member| format!("{} × {}", member.model, format::fixed(member.weight, 4)));
         let members: Vec<String> = members.collect();
         rows.push(row("Weighted mean of the probabilities of", &members.join(", ")));
+    }
+    if let Some(vote) = &model.temperature {
+        let origin = if vote.fitted { "fitted on validation data" } else { "given" };
+        rows.push(row("Temperature of the vote", &format!("{}, {origin}", format::fixed(vote.value, 4))));
+    }
+    if model.views > 1 {
+        rows.push(row("Mean over views of an image", &model.views.to_string()));
     }
     rows.push(row("Parameters", &format::count(model.parameters)));
     rows.push(row(
@@ -138,7 +145,7 @@ fn trained(card: &mut Card, training: &TrainingReport) {
     card.table(&["", ""], &rows);
 }
 
-fn metrics(card: &mut Card, test: &EvaluationReport) {
+fn metrics(card: &mut Card, model: &ModelReport, test: &EvaluationReport) {
     card.line("## Metrics on the test part");
     let accuracy = match test.accuracy_interval {
         Some(Interval { low, high }) => {
@@ -151,6 +158,10 @@ fn metrics(card: &mut Card, test: &EvaluationReport) {
     rows.push(row("Macro F1", &format::fixed(test.macro_f1, 4)));
     rows.push(row("Loss (mean cross entropy)", &format::fixed(test.loss, 4)));
     rows.push(row("Expected calibration error", &format::percent(test.calibration_error)));
+    if let Some(before) = model.temperature.as_ref().and_then(|vote| vote.before.as_ref()) {
+        rows.push(row("Loss without the temperature", &format::fixed(before.loss, 4)));
+        rows.push(row("Expected calibration error without the temperature", &format::percent(before.calibration_error)));
+    }
     card.table(&["Metric", "Value"], &rows);
 }
 

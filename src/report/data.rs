@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::{ImageShape, Label};
 
 pub use super::picture::{Picture, PictureError};
+pub use super::temperature::{CalibrationReport, TemperatureReport};
 
 /// Everything a report can show.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -208,6 +209,10 @@ pub struct ModelReport {
     pub description: String,
     /// The members and their weights if it is an ensemble; empty otherwise.
     pub members: Vec<MemberWeight>,
+    /// Views of an image over which it averages; 0 or 1 where it sees the image once, and for an ensemble.
+    pub views: u64,
+    /// The temperature of an ensemble's vote, where it has one.
+    pub temperature: Option<TemperatureReport>,
     /// Trainable parameters.
     pub parameters: u64,
     /// Floating-point operations for one image; a multiply-add counts as two.

@@ -18,13 +18,6 @@ impl TryFrom<&Evaluation> for EvaluationReport {
             f1: score.f1,
             support: score.support,
         };
-        let bin = |bin: &crate::metrics::ReliabilityBin| ReliabilityBin {
-            low: bin.low,
-            high: bin.high,
-            count: bin.images as u64,
-            confidence: bin.confidence.unwrap_or(0.0),
-            accuracy: bin.accuracy.unwrap_or(0.0),
-        };
         Ok(Self {
             accuracy: evaluation.accuracy,
             accuracy_interval: Some(Interval { low: interval.low, high: interval.high }),
@@ -34,9 +27,21 @@ impl TryFrom<&Evaluation> for EvaluationReport {
             top_k: evaluation.top_k.iter().map(|top| TopK { k: top.k as u64, accuracy: top.accuracy }).collect(),
             confusion: evaluation.confusion.rows().to_vec(),
             per_class: per_class.iter().map(score).collect(),
-            reliability: reliability.iter().map(bin).collect(),
+            reliability: reliability.iter().map(ReliabilityBin::from).collect(),
             classification_report: evaluation.classification_report()?.to_string(),
         })
+    }
+}
+
+impl From<&crate::metrics::ReliabilityBin> for ReliabilityBin {
+    fn from(bin: &crate::metrics::ReliabilityBin) -> Self {
+        Self {
+            low: bin.low,
+            high: bin.high,
+            count: bin.images as u64,
+            confidence: bin.confidence.unwrap_or(0.0),
+            accuracy: bin.accuracy.unwrap_or(0.0),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use super::facts::{DataFacts, Facts, ModelFacts};
 use super::kind::StageKind;
 use crate::data::augment::Augmenter;
 use crate::data::merge::MergeOptions;
-use crate::ensemble::WeightChoice;
+use crate::ensemble::{TemperatureChoice, WeightChoice};
 use crate::graph::{DataRef, ModelRef, StageId};
 use crate::infer::{Engine, Precision};
 use crate::nn::{ModelOptions, Normalisation};
@@ -67,6 +67,9 @@ impl Checker<'_> {
                 self.models(id, &options.models, 2, &options.data);
                 if options.weights == WeightChoice::Validation {
                     self.needs_validation(id, &options.data, "weights", "weights are fitted on it");
+                }
+                if options.temperature == TemperatureChoice::Validation {
+                    self.needs_validation(id, &options.data, "temperature", "the temperature is fitted on it");
                 }
                 if let WeightChoice::Given(weights) = &options.weights
                     && weights.len() != options.models.len()
@@ -199,6 +202,9 @@ impl Checker<'_> {
             self.problem(id, &[], message, "");
         }
         self.builds(id, &["model"], &options.model, &data);
+        if let Err(error) = options.views.check(data.shape) {
+            self.problem(id, &["views", "shift"], error.message, "");
+        }
         if !data.validation && options.early_stopping.is_some() {
             let message = format!("early stopping watches the validation part, but `{}` has none", options.data);
             self.problem(id, &["early_stopping"], message, "put a `split` stage before, or leave out `early_stopping`");

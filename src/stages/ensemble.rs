@@ -1,5 +1,5 @@
 //! `ensemble`: one model that is a soft vote of several, with weights that are equal, given, or fitted on the validation
-//! part.
+//! part, and perhaps a temperature.
 
 use std::path::{Path, PathBuf};
 
@@ -8,13 +8,14 @@ use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
 use super::evaluation_files;
-use super::model::{Member, Model, ModelRecord, Part, ensure_same_classes, evaluate_part, save_member};
+use super::model::{Member, Model, ModelRecord, Part, VoteTemperature, ensure_same_classes, evaluate_part, save_member};
 use crate::data::{DataSet, LabelledImages};
 use crate::engine::{Context, Stage, StageError};
-use crate::ensemble::{VoteWeights, Voting, WeightChoice, fit_weights, vote};
+use crate::ensemble::{TemperatureChoice, VoteWeights, Voting, WeightChoice, fit_temperature, fit_weights, temper, vote};
 use crate::graph::{DataRef, ModelRef, StageId};
-use crate::metrics::Probabilities;
+use crate::metrics::{Calibration, Evaluation, Probabilities};
 use crate::progress::Progress;
+use crate::units::Temperature;
 
 /// Options of the stage kind `ensemble`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -28,7 +29,10 @@ pub struct EnsembleOptions {
     /// What each vote counts for.
     #[serde(default)]
     pub weights: WeightChoice,
-    /// The data on which weights are fitted (its validation part) and the vote is measured (its test part).
+    /// One temperature for the vote, which makes it more or less certain and leaves its labels.
+    #[serde(default, skip_serializing_if = "TemperatureChoice::is_none")]
+    pub temperature: TemperatureChoice,
+    /// The data on which weights and temperature are fitted (its validation part) and the vote is measured (its test part).
     pub data: DataRef,
 }
 
@@ -72,15 +76,29 @@ impl Stage for EnsembleStage {
         context.progress.note(&format!("vote: {}", shown.join(", ")));
 
         let classes = &first.record.data.classes;
-        let measure = |part: Part, images: &LabelledImages, predicted: &[Probabilities]| {
-            let voted = vote(&views(predicted), &weights)?;
-            evaluate_part(context.out, part, images, &voted, classes)
-        };
-        let validation = validation.map(|(part, predicted)| measure(Part::Validation, part, &predicted)).transpose()?;
-        let test = match &data.test {
-            Some(part) => Some(measure(Part::Test, part, &predictions(&models, Part::Test, part, context.progress)?)?),
+        let validation = match validation {
+            Some((part, predicted)) => Some((part, voted(&predicted, &weights)?)),
             None => None,
         };
+        let test = match &data.test {
+            Some(part) => {
+                let predicted = predictions(&models, Part::Test, part, context.progress)?;
+                Some((part, voted(&predicted, &weights)?))
+            }
+            None => None,
+        };
+        let temperature = self.temperature(validation.as_ref(), test.as_ref())?;
+        if let Some(VoteTemperature { value, .. }) = &temperature {
+            context.progress.note(&format!("temperature: {:.4}", value.get()));
+        }
+        let value = temperature.as_ref().map_or(Temperature::ONE, |temperature| temperature.value);
+        let measure = |part: Part, voted: Option<(&LabelledImages, Probabilities)>| {
+            let measured = |(images, voted): (&LabelledImages, Probabilities)| -> Result<Evaluation> {
+                evaluate_part(context.out, part, images, &temper(voted.view(), value), classes)
+            };
+            voted.map(measured).transpose()
+        };
+        let (validation, test) = (measure(Part::Validation, validation)?, measure(Part::Test, test)?);
 
         let mut members = Vec::new();
         for (model, weight) in models.iter().zip(weights.shares()) {
@@ -98,6 +116,7 @@ impl Stage for EnsembleStage {
             images: first.record.images,
             members,
             voting: voting(&self.0.weights).to_owned(),
+            temperature,
             parameters: models.iter().map(|model| model.record.parameters).sum(),
             flops_per_image: models.iter().map(|model| model.record.flops_per_image).sum(),
             validation,
@@ -123,10 +142,39 @@ impl EnsembleStage {
             }
         })
     }
+
+    /// The temperature, and how well the votes on the parts are calibrated without it.
+    fn temperature(
+        &self,
+        validation: Option<&(&LabelledImages, Probabilities)>,
+        test: Option<&(&LabelledImages, Probabilities)>,
+    ) -> Result<Option<VoteTemperature>> {
+        let value = match self.0.temperature {
+            TemperatureChoice::None => return Ok(None),
+            TemperatureChoice::Given(value) => value,
+            TemperatureChoice::Validation => {
+                let (part, voted) = validation.context("a temperature cannot be fitted without a validation part")?;
+                fit_temperature(voted.view(), part.labels())?.temperature
+            }
+        };
+        let before = |voted: Option<&(&LabelledImages, Probabilities)>| {
+            voted.map(|(part, voted)| Calibration::of(part.labels(), voted.view())).transpose()
+        };
+        Ok(Some(VoteTemperature {
+            value,
+            fitted: self.0.temperature == TemperatureChoice::Validation,
+            validation_before: before(validation)?,
+            test_before: before(test)?,
+        }))
+    }
 }
 
 fn predictions(models: &[Model], part: Part, images: &LabelledImages, progress: &dyn Progress) -> Result<Vec<Probabilities>> {
     models.iter().map(|model| model.predictions(part, images, progress)).collect()
+}
+
+fn voted(predicted: &[Probabilities], weights: &VoteWeights) -> Result<Probabilities> {
+    Ok(vote(&views(predicted), weights)?)
 }
 
 fn views(predicted: &[Probabilities]) -> Vec<ArrayView2<'_, f32>> {

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::cards;
@@ -13,7 +14,8 @@ use super::model::{Model, ModelRecord};
 use crate::data::DataSet;
 use crate::fs;
 use crate::graph::StageId;
-use crate::metrics::Evaluation;
+use crate::metrics::Calibration;
+use crate::nn::Views;
 use crate::train::{Ending, TrainSettings, Trained, history_csv};
 
 /// What a training leaves beside its weights.
@@ -22,6 +24,8 @@ pub(super) struct TrainingFiles<'a> {
     pub trained: &'a Trained,
     /// The settings in force, tuned ones included.
     pub settings: &'a TrainSettings,
+    /// The views over which the model averages.
+    pub views: Views,
 }
 
 /// Writes all files about a model into `out`, where its networks and predictions lie already. A vote has no `training`,
@@ -68,8 +72,19 @@ pub(super) fn write(
         "validation": record.validation.as_ref().map(figures),
         "test": record.test.as_ref().map(figures),
     });
+    if let Some(files) = training.filter(|files| !files.views.is_single()) {
+        metrics["views"] = json!({ "flip": files.views.flip, "shift": files.views.shift, "count": files.views.count() });
+    }
     if !record.voting.is_empty() {
         metrics["ensemble"] = json!({ "voting": "soft", "weights": record.voting, "members": record.members });
+        if let Some(temperature) = &record.temperature {
+            let before = |part: &Option<Calibration>| part.as_ref().map(figures);
+            metrics["ensemble"]["temperature"] = json!({
+                "value": temperature.value,
+                "from": if temperature.fitted { "validation" } else { "given" },
+                "before": { "validation": before(&temperature.validation_before), "test": before(&temperature.test_before) },
+            });
+        }
     }
     fs::write_json(&out.join("metrics.json"), &metrics)?;
 
@@ -95,7 +110,7 @@ pub(super) fn publish(id: &StageId, out: &Path) -> Vec<(PathBuf, PathBuf)> {
 }
 
 /// The figures of `metrics.json` for one part.
-fn figures(evaluation: &Evaluation) -> Value {
+fn figures(evaluation: &impl Serialize) -> Value {
     let mut json = serde_json::to_value(evaluation).expect("an evaluation is plain data");
     if let Some(fields) = json.as_object_mut() {
         // Both stand in files of their own.

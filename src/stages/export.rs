@@ -94,7 +94,7 @@ pub(super) fn onnx_bytes(model: &Model) -> Result<Vec<u8>> {
         [single] if !model.is_ensemble() => onnx::lower(single, &metadata)?,
         several => {
             let votes: Vec<f32> = model.members.iter().map(|member| member.weight as f32).collect();
-            onnx::ensemble(several, &votes, &metadata)?
+            onnx::ensemble(several, &votes, model.temperature(), &metadata)?
         }
     };
     let checked = onnx::check(&proto);

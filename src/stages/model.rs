@@ -16,12 +16,13 @@ use serde::{Deserialize, Serialize};
 use super::predictions;
 use crate::data::{DataInfo, LabelledImages};
 use crate::digest::Digest;
-use crate::ensemble::{VoteWeights, check_class_lists, vote};
+use crate::ensemble::{VoteWeights, check_class_lists, temper, vote};
 use crate::fs;
 use crate::graph::StageId;
-use crate::metrics::{Evaluation, Probabilities, evaluate};
+use crate::metrics::{Calibration, Evaluation, Probabilities, evaluate};
 use crate::nn::{Architecture, Weights, predict};
 use crate::progress::Progress;
+use crate::units::Temperature;
 
 /// What a model is and how well it does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -42,14 +43,30 @@ pub(super) struct ModelRecord {
     pub members: Vec<Member>,
     /// How the vote's weights came about; empty for a single model.
     pub voting: String,
+    /// What was done to the vote's probabilities; `None` for a single model and for a vote that is left as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<VoteTemperature>,
     /// Trainable and running parameters of all members.
     pub parameters: usize,
-    /// Arithmetic of one image through all members.
+    /// Arithmetic of one image through all members, in all their views.
     pub flops_per_image: u64,
     /// Figures on the validation part, of a model that has not seen it.
     pub validation: Option<Evaluation>,
     /// Figures on the test part, taken once, when everything was chosen.
     pub test: Option<Evaluation>,
+}
+
+/// The temperature of a vote, and how well the vote was calibrated without it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct VoteTemperature {
+    /// The temperature.
+    pub value: Temperature,
+    /// Whether it was fitted on the validation part; else it was given.
+    pub fitted: bool,
+    /// The vote as it is, on the validation part.
+    pub validation_before: Option<Calibration>,
+    /// The vote as it is, on the test part.
+    pub test_before: Option<Calibration>,
 }
 
 /// A network in a model.
@@ -148,7 +165,17 @@ impl Model {
             return Ok(each.into_iter().next().expect("a model has a member"));
         }
         let views: Vec<ArrayView2<'_, f32>> = each.iter().map(|member| member.view()).collect();
-        Ok(vote(&views, &self.vote_weights()?)?)
+        self.vote(&views)
+    }
+
+    /// The vote of its members' probabilities, at its temperature.
+    pub(super) fn vote(&self, members: &[ArrayView2<'_, f32>]) -> Result<Probabilities> {
+        Ok(temper(vote(members, &self.vote_weights()?)?.view(), self.temperature()))
+    }
+
+    /// The temperature of the vote.
+    pub(super) fn temperature(&self) -> Temperature {
+        self.record.temperature.as_ref().map_or(Temperature::ONE, |temperature| temperature.value)
     }
 
     /// The weights of the vote.

@@ -68,8 +68,9 @@ impl Stage for TrainStage {
         };
         let settings = options.settings();
         let normalisation = Normalisation::of(&data.train);
-        let architecture =
-            options.model.build(data.info.shape, data.info.classes.len(), normalisation).map_err(anyhow::Error::from)?;
+        let plain = options.model.build(data.info.shape, data.info.classes.len(), normalisation).map_err(anyhow::Error::from)?;
+        let architecture = Architecture { views: options.views, ..plain };
+        architecture.check().map_err(anyhow::Error::from)?;
 
         let start = match &options.start_from {
             Some(model) => Some(Model::load(context.input(model.stage())?)?),
@@ -112,6 +113,7 @@ impl Stage for TrainStage {
             images,
             members: vec![Member { name: context.id.clone(), weight: 1.0 }],
             voting: String::new(),
+            temperature: None,
             parameters: trained.weights.count(),
             flops_per_image: architecture.flops().map_err(anyhow::Error::from)?,
             validation,
@@ -122,7 +124,7 @@ impl Stage for TrainStage {
             context.out,
             &record,
             &data,
-            Some(&TrainingFiles { trained: &trained, settings: &options.settings() }),
+            Some(&TrainingFiles { trained: &trained, settings: &options.settings(), views: options.views }),
             &[],
         )?;
         Ok(())

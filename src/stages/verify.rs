@@ -15,7 +15,6 @@ use serde::{Deserialize, Serialize};
 use super::model::Model;
 use crate::data::{DataSet, LabelledImages};
 use crate::engine::{Context, Stage, StageError};
-use crate::ensemble::vote;
 use crate::fs;
 use crate::graph::{DataRef, ExportRef, StageId};
 use crate::infer::{Agreement, Batch, Engine, Loaded, Model as Session, Precision, compare};
@@ -249,7 +248,7 @@ impl VerifyStage {
             .filter_map(|member| Some(before.iter().find(|(other, _)| *other == member.name)?.1.view()))
             .collect();
         let voted = match model.is_ensemble() && members.len() == model.members.len() {
-            true => Some(vote(&members, &model.vote_weights()?).map_err(anyhow::Error::from)?),
+            true => Some(model.vote(&members)?),
             false => None,
         };
         let against_members = voted.as_ref().map(|voted| compare(voted, &probabilities)).transpose()?;

@@ -303,7 +303,7 @@ fn probability(value: f64) -> Probability {
 mod tests {
     use super::*;
     use crate::data::ImageShape;
-    use crate::nn::{Normalisation, WeightTensor, Weights, image_tensor};
+    use crate::nn::{Normalisation, Views, WeightTensor, Weights, image_tensor};
     use crate::units::Positive;
 
     const SHAPE: ImageShape = ImageShape { channels: 1, height: 1, width: 2 };
@@ -314,6 +314,7 @@ mod tests {
             classes: 1,
             normalisation: Normalisation { mean: vec![0.0], deviation: vec![1.0 / 255.0] },
             layers: serde_json::from_str(r#"[{"flatten": {}}, {"dense": {"units": 1}}]"#).unwrap(),
+            views: Views::default(),
         }
     }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AdamOptions, AdamwOptions, Clip, OptimizerOptions, ScheduleOptions};
 use crate::graph::{DataRef, ModelRef, ParametersRef};
-use crate::nn::ModelOptions;
+use crate::nn::{ModelOptions, Views};
 use crate::units::{BatchSize, Count, Epochs, NonNegative, Probability};
 
 macro_rules! options {
@@ -36,6 +36,9 @@ macro_rules! options {
             pub data: DataRef,
             /// The model: a preset with options, or layers one by one.
             pub model: ModelOptions,
+            /// Views of an image over which the model averages; one, the image as it is, unless given.
+            #[serde(default, skip_serializing_if = "Views::is_single")]
+            pub views: Views,
             /// A search whose best parameters replace the options given here.
             #[serde(default)]
             pub params: Option<ParametersRef>,
@@ -54,7 +57,7 @@ macro_rules! options {
         impl TrainOptions {
             /// Options that train `model` on `data` in the manner of `settings`.
             pub fn new(data: DataRef, model: ModelOptions, settings: TrainSettings) -> Self {
-                Self { data, model, params: None, refit: false, start_from: None, $($field: settings.$field,)* }
+                Self { data, model, views: Views::default(), params: None, refit: false, start_from: None, $($field: settings.$field,)* }
             }
 
             /// How the network is trained, whatever its architecture and data.
@@ -278,6 +281,7 @@ mod tests {
         assert_eq!(defaults, TrainSettings::default());
         let stage = options(r#"{"data": "parts", "model": {"mlp": {}}}"#);
         assert_eq!(stage.settings(), defaults);
+        assert!(stage.views.is_single() && !serde_json::to_string(&stage).unwrap().contains("views"));
         assert_eq!(TrainOptions::new(stage.data.clone(), stage.model.clone(), defaults), stage);
     }
 
@@ -292,6 +296,7 @@ mod tests {
     #[test]
     fn options_survive_json() {
         let text = r#"{"data": "parts", "model": {"layers": [{"flatten": {}}, {"dense": {"units": 10}}]}, "params": "tuned", "refit": true,
+            "views": {"flip": true, "shift": 1},
             "epochs": 3, "batch_size": 64, "optimizer": {"sgd": {"learning_rate": 0.1}}, "schedule": {"one_cycle": {"shape": "cosine"}},
             "label_smoothing": 0.1, "clip": {"norm": 1.0}, "average": {"ema": {"decay": 0.99}},
             "early_stopping": {"monitor": "accuracy"}, "precision": "bf16"}"#;

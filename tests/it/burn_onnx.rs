@@ -13,9 +13,10 @@ use std::path::{Path, PathBuf};
 use atelier::data::ImageShape;
 use atelier::digest::Digest;
 use atelier::infer::{Batch, Loaded, compare};
-use atelier::nn::{Architecture, Normalisation, ParameterKind, WeightTensor, Weights};
+use atelier::nn::{Architecture, Normalisation, ParameterKind, Views, WeightTensor, Weights};
 use atelier::onnx::{Member, Metadata, encode, ensemble};
 use atelier::seed::Seed;
+use atelier::units::Temperature;
 use burn::tensor::{Bytes, Device, Tensor, TensorData};
 use burn_onnx::{LoadStrategy, ModelGen};
 use rand::RngExt;
@@ -90,7 +91,7 @@ fn exported() -> Vec<u8> {
         stage_key: Digest::of_bytes(b"key"),
         test_accuracy: None,
     };
-    encode(&ensemble(&members, &[1.0, 2.0], &metadata).unwrap())
+    encode(&ensemble(&members, &[1.0, 2.0], Temperature::ONE, &metadata).unwrap())
 }
 
 fn network(layers: &str) -> (Architecture, Weights) {
@@ -99,6 +100,7 @@ fn network(layers: &str) -> (Architecture, Weights) {
         classes: 3,
         normalisation: Normalisation { mean: vec![0.3], deviation: vec![0.35] },
         layers: serde_json::from_str(layers).unwrap(),
+        views: Views::default(),
     };
     let mut rng = Seed::new(1).rng();
     let tensors = architecture.parameters().unwrap().into_iter().map(|parameter| {

@@ -1,15 +1,19 @@
 //! From an ONNX graph to a program.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
+mod image;
+mod vote;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
 use tract_onnx::pb::NodeProto;
 
 use super::nodes::{Constant, Nodes, NotCovered, integer, integers, unknown_attribute};
 use super::{Convolve, MapStep, Program, VectorStep};
+use crate::data::View;
 use crate::kernels::{ConvShape, Convolution, Number, PoolShape, PreparedDense, WinogradConvolution};
-use crate::onnx::{IMAGE, Interface, ModelProto, PROBABILITIES};
+use crate::onnx::{IMAGE, Interface, LABEL, ModelProto, PROBABILITIES};
 
 /// Bytes of maps that a group of images takes: what stays in the second-level cache of a core beside weights.
 const CACHE: usize = 400 << 10;
@@ -19,8 +23,10 @@ const MOST: usize = 16;
 /// A value of the graph.
 #[derive(Clone, Copy, Debug)]
 enum Value {
-    /// The pixels.
-    Image,
+    /// The pixels, seen so.
+    Image(View),
+    /// The pixels with as many zeros on each side.
+    Framed(usize),
     Map(Map),
     /// `by_pixel` is the shape of the map that it was, where its numbers are in the order `[H, W, C]` and not `[C, H, W]`.
     Vector {
@@ -28,7 +34,17 @@ enum Value {
         length: usize,
         by_pixel: Option<[usize; 3]>,
     },
+    /// Which number of a vector is the first of the largest.
+    Label {
+        buffer: usize,
+        length: usize,
+    },
 }
+
+/// What decides how a convolution's weights are packed: the names of weights and bias, whether a ReLU follows, and the shape.
+type PackedConv<'a> = (&'a str, Option<&'a str>, bool, ConvShape);
+/// The same of a dense layer: instead of the shape, whether the weights are transposed, and the order of the inputs.
+type PackedDense<'a> = (&'a str, Option<&'a str>, bool, bool, Option<[usize; 3]>);
 
 #[derive(Clone, Copy, Debug)]
 struct Map {
@@ -51,6 +67,9 @@ struct Builder<'a, N: Number> {
     done: Vec<bool>,
     maps: Vec<MapStep<N>>,
     vectors: Vec<VectorStep<N>>,
+    /// Layers whose weights are packed: those of several views are the same.
+    convolutions: HashMap<PackedConv<'a>, Arc<Convolve<N>>>,
+    denses: HashMap<PackedDense<'a>, Arc<PreparedDense<N>>>,
     map_lengths: Vec<usize>,
     vector_lengths: Vec<usize>,
     image: [usize; 3],
@@ -62,9 +81,11 @@ pub(super) fn build<N: Number>(proto: &ModelProto, interface: &Interface) -> any
     let mut builder = Builder {
         done: vec![false; graph.nodes.len()],
         graph,
-        values: BTreeMap::from([(IMAGE, Value::Image)]),
+        values: BTreeMap::from([(IMAGE, Value::Image(View::PLAIN))]),
         maps: Vec::new(),
         vectors: Vec::new(),
+        convolutions: HashMap::new(),
+        denses: HashMap::new(),
         map_lengths: Vec::new(),
         vector_lengths: Vec::new(),
         image: [shape.channels, shape.height, shape.width],
@@ -79,6 +100,10 @@ pub(super) fn build<N: Number>(proto: &ModelProto, interface: &Interface) -> any
         Some(Value::Vector { buffer, length, .. }) if *length == classes => *buffer,
         _ => anyhow::bail!("`{PROBABILITIES}` is not a vector of {classes} numbers"),
     };
+    let label = match builder.values.get(LABEL) {
+        Some(Value::Label { buffer, length }) if *length == classes => *buffer,
+        _ => anyhow::bail!("`{LABEL}` is not the first of the largest of {classes} numbers"),
+    };
     let lengths = share_buffers(&mut builder.maps, &builder.map_lengths);
     let bytes: usize = lengths.iter().map(|length| length * size_of::<N>()).sum();
     let group = (CACHE / bytes.max(1)).clamp(1, MOST);
@@ -91,6 +116,7 @@ pub(super) fn build<N: Number>(proto: &ModelProto, interface: &Interface) -> any
         map_lengths: lengths,
         vector_lengths,
         output,
+        label,
         group,
         arenas: Mutex::default(),
     })
@@ -100,6 +126,8 @@ impl<'a, N: Number> Builder<'a, N> {
     fn node(&mut self, index: usize) -> Result<(), NotCovered> {
         let node = self.at(index);
         match node.op_type.as_str() {
+            "Pad" => self.pad(index),
+            "Slice" => self.slice(index),
             "Sub" => self.normalisation(index),
             "Conv" => self.conv(index),
             "Gemm" => self.dense(index),
@@ -111,8 +139,8 @@ impl<'a, N: Number> Builder<'a, N> {
             "GlobalMaxPool" | "GlobalAveragePool" => self.global_pool(index),
             "Flatten" => self.flatten(index),
             "Softmax" => self.softmax(index),
-            // The label is the first of the largest probabilities: whoever runs the program takes it from there.
-            "ArgMax" if node.input == [PROBABILITIES] && integer(node, "select_last_index", 0) == 0 => Ok(()),
+            "Max" => self.temperature(index),
+            "ArgMax" => self.label(index),
             _ => Err(NotCovered::new(node, "the kernels have no such operator")),
         }
     }
@@ -169,27 +197,6 @@ impl<'a, N: Number> Builder<'a, N> {
         self.values.insert(&last.output[0], value);
     }
 
-    /// (pixel − mean) · scale.
-    fn normalisation(&mut self, index: usize) -> Result<(), NotCovered> {
-        let node = self.at(index);
-        let not = |what: &str| NotCovered::new(node, what);
-        let (name, mean) = self.graph.beside_constant(node).ok_or_else(|| not("it subtracts no constant"))?;
-        let next = self.graph.follower(index, &["Mul"]).ok_or_else(|| not("no multiplication follows it alone"))?;
-        let (_, scale) = self.graph.beside_constant(self.at(next)).ok_or_else(|| not("what follows has no constant"))?;
-        if !matches!(self.input(node, name)?, Value::Image) {
-            return Err(not("it is not given the image"));
-        }
-        let [channels, height, width] = self.image;
-        let (Some(mean), Some(scale)) = (widened(mean, channels, 2), widened(scale, channels, 2)) else {
-            return Err(not("its constants are not those of the channels"));
-        };
-        let shift = mean.iter().zip(&scale).map(|(mean, scale)| -mean * scale).collect();
-        let map = self.map(height, width, channels);
-        self.maps.push(MapStep::Image { scale, shift, to: map.id });
-        self.give(&[index, next], Value::Map(map));
-        Ok(())
-    }
-
     fn conv(&mut self, index: usize) -> Result<(), NotCovered> {
         let node = self.at(index);
         let not = |what: &str| NotCovered::new(node, what);
@@ -221,12 +228,20 @@ impl<'a, N: Number> Builder<'a, N> {
         let divide = if pool.is_some() { 2 } else { 1 };
         let y = self.map(shape.output_height() / divide, shape.output_width() / divide, outputs);
         let bias = bias.as_deref();
-        let layer = if WinogradConvolution::<N>::is_for(&shape) {
-            WinogradConvolution::new(shape, &weights, bias, relu).map(Convolve::Tiles)
-        } else {
-            Convolution::new(shape).map(|convolution| Convolve::Direct(convolution.prepare(&weights, bias, relu)))
+        let packed = (node.input[1].as_str(), node.input.get(2).map(String::as_str), relu, shape);
+        let layer = match self.convolutions.get(&packed) {
+            Some(layer) => Arc::clone(layer),
+            None => {
+                let layer = if WinogradConvolution::<N>::is_for(&shape) {
+                    WinogradConvolution::new(shape, &weights, bias, relu).map(Convolve::Tiles)
+                } else {
+                    Convolution::new(shape).map(|convolution| Convolve::Direct(convolution.prepare(&weights, bias, relu)))
+                };
+                let layer = Arc::new(layer.map_err(|error| NotCovered::new(node, error.to_string()))?);
+                self.convolutions.insert(packed, Arc::clone(&layer));
+                layer
+            }
         };
-        let layer = Box::new(layer.map_err(|error| NotCovered::new(node, error.to_string()))?);
         self.maps.push(MapStep::Conv { layer, pool: pool.is_some(), from: x.id, to: y.id });
         self.give(&nodes, Value::Map(y));
         Ok(())
@@ -257,19 +272,27 @@ impl<'a, N: Number> Builder<'a, N> {
         if inputs != length || bias.as_ref().is_some_and(|bias| bias.len() != outputs) {
             return Err(not("its weights do not fit its input"));
         }
+        let relu = self.graph.follower(index, &["Relu"]);
         // Rows of weights in the order in which the numbers come.
         let row = |input: usize| match by_pixel {
             None => input,
             Some([height, width, channels]) => (input % channels) * height * width + input / channels,
         };
         let at = |input: usize, output: usize| if transposed { output * inputs + input } else { input * outputs + output };
-        let ordered: Vec<f32> = (0..inputs)
-            .flat_map(|input| (0..outputs).map(move |output| (input, output)))
-            .map(|(input, output)| weights[at(row(input), output)])
-            .collect();
-        let relu = self.graph.follower(index, &["Relu"]);
-        let layer = PreparedDense::new(inputs, outputs, &ordered, bias.as_deref(), relu.is_some())
-            .ok_or_else(|| not("it has no outputs"))?;
+        let packed = (node.input[1].as_str(), node.input.get(2).map(String::as_str), relu.is_some(), transposed, by_pixel);
+        let layer = match self.denses.get(&packed) {
+            Some(layer) => Arc::clone(layer),
+            None => {
+                let ordered: Vec<f32> = (0..inputs)
+                    .flat_map(|input| (0..outputs).map(move |output| (input, output)))
+                    .map(|(input, output)| weights[at(row(input), output)])
+                    .collect();
+                let layer = PreparedDense::new(inputs, outputs, &ordered, bias.as_deref(), relu.is_some());
+                let layer = Arc::new(layer.ok_or_else(|| not("it has no outputs"))?);
+                self.denses.insert(packed, Arc::clone(&layer));
+                layer
+            }
+        };
         let (to, value) = self.plain(outputs);
         self.vectors.push(VectorStep::Dense { layer, from: buffer, to });
         self.give(&std::iter::once(index).chain(relu).collect::<Vec<_>>(), value);
@@ -335,7 +358,9 @@ impl<'a, N: Number> Builder<'a, N> {
         let add = self.graph.follower(index, &["Add"]).filter(|_| node.op_type == "Mul");
         let second = add.and_then(|next| Some((next, self.graph.beside_constant(self.at(next))?.1)));
         let (value, channels, after) = match self.input(node, name)? {
-            Value::Image => return Err(NotCovered::new(node, "the image is normalised by a difference and a product")),
+            Value::Image(_) | Value::Framed(_) | Value::Label { .. } => {
+                return Err(NotCovered::new(node, "the image is normalised by a difference and a product"));
+            }
             Value::Map(map) => (Value::Map(map), map.channels, 2),
             Value::Vector { .. } => {
                 let (buffer, length) = self.vector_input(node, name)?;
@@ -368,7 +393,7 @@ impl<'a, N: Number> Builder<'a, N> {
                 self.vectors.push(VectorStep::ScaleShift { scale, shift, from, to });
                 value
             }
-            Value::Image => unreachable!("refused above"),
+            _ => unreachable!("refused above"),
         };
         self.give(&nodes, value);
         Ok(())
@@ -435,7 +460,9 @@ impl<'a, N: Number> Builder<'a, N> {
             return Err(NotCovered::new(node, "it does not flatten whole images"));
         }
         let value = match self.input(node, &node.input[0])? {
-            Value::Image => return Err(NotCovered::new(node, "the image is not normalised")),
+            Value::Image(_) | Value::Framed(_) | Value::Label { .. } => {
+                return Err(NotCovered::new(node, "the image is not normalised"));
+            }
             Value::Map(x) => {
                 let buffer = self.vector(x.len());
                 let Map { id: from, height, width, channels } = x;
@@ -450,18 +477,6 @@ impl<'a, N: Number> Builder<'a, N> {
             }
             vector @ Value::Vector { .. } => vector,
         };
-        self.give(&[index], value);
-        Ok(())
-    }
-
-    fn softmax(&mut self, index: usize) -> Result<(), NotCovered> {
-        let node = self.at(index);
-        let (from, length) = self.vector_input(node, &node.input[0])?;
-        if !matches!(integer(node, "axis", -1), 1 | -1) {
-            return Err(NotCovered::new(node, "it does not run over the classes"));
-        }
-        let (to, value) = self.plain(length);
-        self.vectors.push(VectorStep::Softmax { from, to });
         self.give(&[index], value);
         Ok(())
     }

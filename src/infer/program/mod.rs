@@ -1,7 +1,7 @@
 //! A model as a list of steps of our own kernels: what [`Engine::Kernels`](super::Engine) runs.
 //!
 //! [`build`] walks the ONNX graph once, joins what a kernel does at once (normalisation; convolution, ReLU and pooling; the five
-//! nodes of a GELU) and packs the weights. Buffers are used again from call to call: maps lie in `[H, W, C]`, and a few images go through all
+//! nodes of a GELU; the four of a temperature) and packs the weights, those of several views once. Buffers are used again from call to call: maps lie in `[H, W, C]`, and a few images go through all
 //! convolutions together, so that their maps stay in the second-level cache; what follows (dense layers, softmax, the vote) is
 //! done for many images at once, so that weights are read once for all of them. A call runs on one thread; any number of threads
 //! may share a program.
@@ -14,10 +14,10 @@ mod nodes;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use self::build::build;
-use crate::data::ImageShape;
+use crate::data::{ImageShape, Label, View};
 use crate::kernels::{ConvShape, Number, PoolShape, PreparedConvolution, PreparedDense, WinogradConvolution, serial};
 use crate::onnx::{Interface, ModelProto};
 
@@ -37,6 +37,8 @@ pub(super) struct Program<N: Number> {
     vector_lengths: Vec<usize>,
     /// The vector that holds the probabilities.
     output: usize,
+    /// The vector whose first largest number is the label: the probabilities, or what they were before a temperature.
+    label: usize,
     /// Images whose maps are worked on together.
     group: usize,
     arenas: Mutex<Vec<Arena<N>>>,
@@ -45,15 +47,16 @@ pub(super) struct Program<N: Number> {
 /// A step that reads maps: buffers are numbered.
 #[derive(Debug)]
 enum MapStep<N: Number> {
-    /// Pixels become a map.
+    /// Pixels, seen so, become a map.
     Image {
+        view: View,
         scale: Vec<f32>,
         shift: Vec<f32>,
         to: usize,
     },
     /// Convolution with bias, perhaps ReLU, perhaps 2×2 max pooling.
     Conv {
-        layer: Box<Convolve<N>>,
+        layer: Arc<Convolve<N>>,
         pool: bool,
         from: usize,
         to: usize,
@@ -137,12 +140,40 @@ impl<N: Number> Convolve<N> {
 /// A step from vectors to vectors.
 #[derive(Debug)]
 enum VectorStep<N: Number> {
-    Dense { layer: PreparedDense<N>, from: usize, to: usize },
-    ScaleShift { scale: Vec<f32>, shift: Vec<f32>, from: usize, to: usize },
-    Relu { from: usize, to: usize },
-    Gelu { from: usize, to: usize },
-    Add { from: [usize; 2], to: usize },
-    Softmax { from: usize, to: usize },
+    Dense {
+        layer: Arc<PreparedDense<N>>,
+        from: usize,
+        to: usize,
+    },
+    ScaleShift {
+        scale: Vec<f32>,
+        shift: Vec<f32>,
+        from: usize,
+        to: usize,
+    },
+    Relu {
+        from: usize,
+        to: usize,
+    },
+    Gelu {
+        from: usize,
+        to: usize,
+    },
+    Add {
+        from: [usize; 2],
+        to: usize,
+    },
+    Softmax {
+        from: usize,
+        to: usize,
+    },
+    /// softmax(ln(max(x, least)) · power).
+    Temperature {
+        least: f32,
+        power: f32,
+        from: usize,
+        to: usize,
+    },
 }
 
 /// The buffers of one thread.
@@ -150,6 +181,8 @@ enum VectorStep<N: Number> {
 struct Arena<N> {
     maps: Vec<Vec<N>>,
     vectors: Vec<Vec<f32>>,
+    /// An image as it is seen.
+    seen: Vec<u8>,
 }
 
 impl<N: Number> Program<N> {
@@ -159,8 +192,8 @@ impl<N: Number> Program<N> {
         build(proto, interface)
     }
 
-    /// Appends the probabilities of `pixels`, whole images `[C, H, W]`.
-    pub(super) fn run(&self, pixels: &[u8], probabilities: &mut Vec<f32>) {
+    /// Appends the labels and probabilities of `pixels`, whole images `[C, H, W]`.
+    pub(super) fn run(&self, pixels: &[u8], labels: &mut Vec<Label>, probabilities: &mut Vec<f32>) {
         let lent = self.arenas.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut arena = lent.unwrap_or_else(|| self.arena());
         let image = self.image.pixels();
@@ -171,6 +204,7 @@ impl<N: Number> Program<N> {
             }
             self.run_vectors(rows, &mut arena.vectors);
             probabilities.extend_from_slice(&arena.vectors[self.output][..rows * self.classes]);
+            labels.extend(arena.vectors[self.label][..rows * self.classes].chunks_exact(self.classes).map(first_largest));
         }
         self.arenas.lock().unwrap_or_else(PoisonError::into_inner).push(arena);
     }
@@ -179,18 +213,21 @@ impl<N: Number> Program<N> {
         Arena {
             maps: self.map_lengths.iter().map(|length| vec![N::default(); self.group * length]).collect(),
             vectors: self.vector_lengths.iter().map(|length| vec![0.0; ROWS * length]).collect(),
+            seen: Vec::new(),
         }
     }
 
     /// The steps on maps for a group of images, whose vectors begin at row `first`.
-    fn run_maps(&self, pixels: &[u8], first: usize, Arena { maps, vectors }: &mut Arena<N>) {
+    fn run_maps(&self, pixels: &[u8], first: usize, Arena { maps, vectors, seen }: &mut Arena<N>) {
         let image = self.image.pixels();
         let images = pixels.len() / image;
         for step in &self.maps {
             match step {
-                MapStep::Image { scale, shift, to } => {
+                MapStep::Image { view, scale, shift, to } => {
                     for (pixels, y) in pixels.chunks_exact(image).zip(maps[*to].chunks_exact_mut(image)) {
-                        serial::normalise_pixels(pixels, scale, shift, y);
+                        seen.clear();
+                        view.push(pixels, self.image, seen);
+                        serial::normalise_pixels(seen, scale, shift, y);
                     }
                 }
                 MapStep::Conv { layer, pool, from, to } => {
@@ -276,6 +313,12 @@ impl<N: Number> Program<N> {
                     let rows = x[..of(*from)].chunks_exact(length).zip(y[..of(*to)].chunks_exact_mut(length));
                     rows.for_each(|(x, y)| softmax(x, y));
                 }
+                VectorStep::Temperature { least, power, from, to } => {
+                    let length = self.vector_lengths[*from];
+                    let (x, y) = two(vectors, *from, *to);
+                    let x: Vec<f32> = x[..of(*from)].iter().map(|x| x.max(*least).ln() * power).collect();
+                    x.chunks_exact(length).zip(y[..of(*to)].chunks_exact_mut(length)).for_each(|(x, y)| softmax(x, y));
+                }
             }
         }
     }
@@ -285,6 +328,18 @@ impl<N: Number> Program<N> {
 fn two<T>(buffers: &mut [T], from: usize, to: usize) -> (&T, &mut T) {
     let [from, to] = buffers.get_disjoint_mut([from, to]).expect("a step reads and writes different buffers");
     (from, to)
+}
+
+/// The first of the largest.
+fn first_largest(row: &[f32]) -> Label {
+    let mut best = 0;
+    for (class, probability) in row.iter().enumerate() {
+        if *probability > row[best] {
+            best = class;
+        }
+    }
+    // A model has no more classes than labels: that was checked when its file was read.
+    Label::try_from(best).unwrap_or(Label::MAX)
 }
 
 /// exp(xᵢ) / Σ exp(xⱼ). The largest is taken off first, so that nothing overflows.

@@ -68,13 +68,22 @@ impl<'a> Nodes<'a> {
         (values.len() == shape.iter().product::<usize>()).then_some((shape, values))
     }
 
+    /// The whole numbers of a constant list, if `name` is one of int64.
+    pub fn indices(&self, name: &str) -> Option<Vec<i64>> {
+        let tensor = self.constants.get(name).filter(|tensor| tensor.data_type == DataType::Int64 as i32)?;
+        if tensor.raw_data.is_empty() {
+            return Some(tensor.int64_data.clone());
+        }
+        Some(tensor.raw_data.as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect())
+    }
+
     /// The constant that a node of two inputs reads, and the name of its other input.
     pub fn beside_constant(&self, node: &'a NodeProto) -> Option<(&'a str, Constant)> {
         let [first, second] = node.input.as_slice() else { return None };
         match (self.constant(first), self.constant(second)) {
             (None, Some(constant)) => Some((first, constant)),
             // A difference or a quotient is not the same the other way round.
-            (Some(constant), None) if matches!(node.op_type.as_str(), "Add" | "Mul") => Some((second, constant)),
+            (Some(constant), None) if matches!(node.op_type.as_str(), "Add" | "Mul" | "Max") => Some((second, constant)),
             _ => None,
         }
     }

@@ -1,10 +1,16 @@
 //! Programs of every kind of layer against the reference, and what they refuse.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use ndarray::s;
 
-use crate::infer::{Engine, Loaded, Model, Precision, compare, reference};
+use super::{Convolve, MapStep, Program};
+use crate::infer::{Batch, Engine, Loaded, Model, Precision, compare, reference};
 use crate::metrics::Probabilities;
-use crate::onnx::{Member, decode, encode, ensemble, samples};
+use crate::nn::{Views, Weights};
+use crate::onnx::{Member, check, decode, encode, ensemble, samples};
+use crate::units::Temperature;
 
 fn kernels(bytes: &[u8], precision: Precision) -> Model {
     let model = Loaded::from_bytes(bytes).unwrap().ready(None, precision).unwrap();
@@ -84,11 +90,66 @@ fn an_ensemble_gives_the_weighted_mean_of_its_members() {
     for votes in [[1.0, 1.0, 1.0], [0.5, 0.0, 1.5], [0.0, 0.0, 0.25]] {
         let sum: f32 = votes.iter().sum();
         let mean = (&each[0] * votes[0] + &each[1] * votes[1] + &each[2] * votes[2]) / sum;
-        let bytes = encode(&ensemble(&members, &votes, &samples::metadata("ensemble")).unwrap());
+        let bytes = encode(&ensemble(&members, &votes, Temperature::ONE, &samples::metadata("ensemble")).unwrap());
         let found = kernels(&bytes, Precision::Fp32).predict(&pixels).unwrap();
         let agreement = compare(&found.probabilities, &mean).unwrap();
         assert!(agreement.largest_difference < 2e-6 && agreement.same_labels == 20, "{votes:?}: {agreement:?}");
     }
+}
+
+#[test]
+fn a_temperature_is_that_of_tract_and_of_its_definition_and_leaves_the_labels() {
+    let layers = [
+        r#"[{"flatten": {}}, {"dense": {"units": 4}}]"#,
+        r#"[{"conv": {"filters": 3}}, {"relu": {}}, {"flatten": {}}, {"dense": {"units": 4}}]"#,
+    ];
+    let mut architectures = layers.map(|layers| samples::architecture(3, layers));
+    architectures[1].views = Views { flip: true, shift: 1 };
+    let weights = [0, 1].map(|index| {
+        // Logits so far apart that the probabilities of some classes are 0.
+        let mut tensors = samples::weights(&architectures[index], index as u64).tensors().to_vec();
+        tensors.iter_mut().flat_map(|tensor| &mut tensor.values).for_each(|value| *value *= 40.0);
+        Weights::new(&architectures[index], tensors).unwrap()
+    });
+    let members: Vec<Member<'_>> = ["a", "b"]
+        .into_iter()
+        .zip(architectures.iter().zip(&weights))
+        .map(|(name, (architecture, weights))| Member { name, architecture, weights })
+        .collect();
+    let pixels = samples::pixels(architectures[0].input, 100, 5);
+    let file = |temperature: f64| {
+        let temperature = Temperature::new(temperature).unwrap();
+        encode(&ensemble(&members, &[1.0, 2.0], temperature, &samples::metadata("ensemble")).unwrap())
+    };
+    let vote = kernels(&file(1.0), Precision::Fp32).predict(&pixels).unwrap();
+    assert!(vote.probabilities.iter().any(|p| *p == 0.0), "no probability is 0");
+    for temperature in [0.05, 0.8, 1.7, 20.0] {
+        let bytes = file(temperature);
+        let found = kernels(&bytes, Precision::Fp32).predict(&pixels).unwrap();
+        let tract = Loaded::from_bytes(&bytes).unwrap().optimise(Batch::Free).unwrap().predict(&pixels).unwrap();
+        let mut powers = vote.probabilities.mapv(|p| f64::from(p.max(Temperature::FLOOR)).powf(1.0 / temperature));
+        powers.outer_iter_mut().for_each(|mut row| row /= row.sum());
+        for other in [&tract.probabilities, &powers.mapv(|p| p as f32)] {
+            let agreement = compare(&found.probabilities, other).unwrap();
+            assert!(agreement.largest_difference < 2e-5, "{temperature}: {agreement:?}");
+        }
+        assert_eq!((&found.labels, &tract.labels), (&vote.labels, &vote.labels), "{temperature}");
+    }
+}
+
+#[test]
+fn views_share_their_weights() {
+    let (name, architecture) = samples::architectures().pop().unwrap();
+    assert_eq!(architecture.views.count(), 6);
+    let model = samples::model(name, &architecture, &samples::weights(&architecture, 3));
+    let program = Program::<f32>::new(&model, &check(&model).unwrap()).unwrap();
+    let layers = |wanted: fn(&MapStep<f32>) -> Option<*const Convolve<f32>>| program.maps.iter().filter_map(wanted).collect();
+    let all: Vec<*const Convolve<f32>> = layers(|step| match step {
+        MapStep::Conv { layer, .. } => Some(Arc::as_ptr(layer)),
+        _ => None,
+    });
+    let different: HashSet<_> = all.iter().collect();
+    assert_eq!((all.len(), different.len()), (12, 2));
 }
 
 #[test]

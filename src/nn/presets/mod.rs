@@ -13,7 +13,7 @@ pub use optimum::{Halving, OptimumOptions};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Architecture, BatchNorm, Conv, Dense, Dropout, Layer, LayerError, Normalisation, Padding, Plain, Pool};
+use super::{Architecture, BatchNorm, Conv, Dense, Dropout, Layer, LayerError, Normalisation, Padding, Plain, Pool, Views};
 use crate::data::ImageShape;
 use crate::units::{Count, DropRate};
 
@@ -66,7 +66,7 @@ presets! {
 }
 
 impl ModelOptions {
-    /// The architecture for images of shape `input` and `classes` classes.
+    /// The architecture for images of shape `input` and `classes` classes, which sees them once, as they are.
     ///
     /// # Errors
     /// The first layer that does not fit, such as a pooling window larger than what is left of the image.
@@ -75,7 +75,7 @@ impl ModelOptions {
             place: "output".into(),
             message: format!("has one unit for each class: {message}"),
         })?;
-        let architecture = Architecture { input, classes, normalisation, layers: self.layers(count) };
+        let architecture = Architecture { input, classes, normalisation, layers: self.layers(count), views: Views::default() };
         architecture.check()?;
         Ok(architecture)
     }

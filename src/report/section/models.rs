@@ -4,7 +4,9 @@ use maud::{Markup, html};
 
 use super::super::chart::heatmap::{Cell, HeatMap, Tone, heat_map};
 use super::super::chart::reliability::reliability_diagram;
-use super::super::data::{EvaluationReport, FiltersReport, ModelReport, Picture, ReportData};
+use super::super::data::{
+    CalibrationReport, EvaluationReport, FiltersReport, ModelReport, Picture, ReportData, TemperatureReport,
+};
 use super::super::format;
 use super::{Entry, Head, Section, image, share_bar, table};
 use crate::data::ImageShape;
@@ -36,7 +38,9 @@ fn one(data: &ReportData, index: usize, model: &ModelReport) -> Markup {
                     "."
                 }
             }
+            @if model.views > 1 { p { "Mean of its probabilities over " (model.views) " views of an image, mirrored or moved." } }
             @if let Some(test) = &model.test { (evaluation(data, model, test)) }
+            @if let Some(vote) = &model.temperature { (temperature(model, vote)) }
             @if let Some(filters) = &model.filters { (first_filters(model, filters)) }
         }
     }
@@ -57,6 +61,37 @@ fn evaluation(data: &ReportData, model: &ModelReport, test: &EvaluationReport) -
         (per_class(data, test))
         @if !test.classification_report.is_empty() {
             details { summary { "Classification report as text" } pre { (test.classification_report) } }
+        }
+    }
+}
+
+/// What the temperature of a vote does to its calibration.
+fn temperature(model: &ModelReport, vote: &TemperatureReport) -> Markup {
+    let row = |name: &str, measured: &CalibrationReport| {
+        html! {
+            tr {
+                th scope="row" { (name) }
+                td { (format::fixed(measured.loss, 4)) }
+                td { (format::fixed(measured.brier, 4)) }
+                td { (format::percent(measured.calibration_error)) }
+            }
+        }
+    };
+    let sentence = html! {
+        "The probabilities P of the vote become P" sup { "1/T" } ", divided by their sum, with T = " (format::fixed(vote.value, 4))
+        @if vote.fitted { ", fitted on validation data" } @else { ", as given" } ". Labels stay."
+    };
+    let rows = html! {
+        @if let Some(before) = &vote.before { (row("without", before)) }
+        @if let Some(after) = &vote.after { (row("with", after)) }
+    };
+    let head = [Head::Text("Temperature"), Head::Number("Loss"), Head::Number("Brier score"), Head::Number("ECE")];
+    html! {
+        h4 { "Temperature" }
+        p { (sentence) }
+        @if vote.before.is_some() || vote.after.is_some() { (table(&head, &rows)) }
+        @if let Some(before) = &vote.before {
+            (reliability_diagram(&format!("Reliability of {} without its temperature", model.name), &before.reliability, before.calibration_error))
         }
     }
 }

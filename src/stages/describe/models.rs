@@ -4,8 +4,11 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::nn::Layer;
-use crate::report::{EpochReport, EvaluationReport, Fact, FiltersReport, MemberWeight, ModelReport, TrainingReport};
-use crate::stages::model::Model;
+use crate::report::{
+    CalibrationReport, EpochReport, EvaluationReport, Fact, FiltersReport, MemberWeight, ModelReport, TemperatureReport,
+    TrainingReport,
+};
+use crate::stages::model::{Model, ModelRecord, VoteTemperature};
 use crate::train::EpochRecord;
 
 /// Everything the page says about one model.
@@ -21,12 +24,27 @@ pub(in crate::stages) fn describe(model: &Model) -> Result<ModelReport> {
         name: record.name.to_string(),
         description: description(model),
         members,
+        views: if model.is_ensemble() { 1 } else { model.members[0].architecture.views.count() as u64 },
+        temperature: record.temperature.as_ref().map(|vote| temperature(record, vote)),
         parameters: record.parameters as u64,
         flops_per_image: record.flops_per_image,
         training: if model.is_ensemble() { None } else { Some(training(model)?) },
         test: record.test.as_ref().or(record.validation.as_ref()).map(EvaluationReport::try_from).transpose()?,
         filters: if model.is_ensemble() { None } else { filters(model) },
     })
+}
+
+fn temperature(record: &ModelRecord, vote: &VoteTemperature) -> TemperatureReport {
+    let (before, after) = match &record.test {
+        Some(test) => (&vote.test_before, Some(test)),
+        None => (&vote.validation_before, record.validation.as_ref()),
+    };
+    TemperatureReport {
+        value: vote.value.get(),
+        fitted: vote.fitted,
+        before: before.as_ref().map(CalibrationReport::from),
+        after: after.map(CalibrationReport::from),
+    }
 }
 
 fn description(model: &Model) -> String {
