@@ -76,6 +76,8 @@ stages:
   list:   { score: { model: out/good, input: "x.csv", output: y.txt, rejects: r.csv } }
   quick:  { score: { model: out/good, after: proof, input: "x.csv", precision: bf16 } }
   fine:   { score: { model: out/good, input: "x.csv", output: z.parquet, rejects: s.csv, on_error: null, top_k: 3, output_columns: [row, class] } }
+  moved:  { train: { data: parts, model: mlp, views: { flip: true, shift: 28 } } }
+  mild:   { ensemble: { models: [good, moved], temperature: validation, data: merged } }
 "#;
     let problems = stages::load("pipeline.yaml", text, &[], None).unwrap_err();
     insta::assert_snapshot!(problems.to_string(), @r#"
@@ -153,5 +155,15 @@ stages:
        |
     18 |   quick:  { score: { model: out/good, after: proof, input: "x.csv", precision: bf16 } }
        |                                                                                ^^^^
+
+    pipeline.yaml:20:75: stage `moved`: `shift: 28` moves images of 1×28×28 out of sight: it must be below 28
+       |
+    20 |   moved:  { train: { data: parts, model: mlp, views: { flip: true, shift: 28 } } }
+       |                                                                           ^^
+
+    pipeline.yaml:21:61: stage `mild`: `merged` has no validation part, but the temperature is fitted on it; name a stage after `split`
+       |
+    21 |   mild:   { ensemble: { models: [good, moved], temperature: validation, data: merged } }
+       |                                                             ^^^^^^^^^^
     "#);
 }

@@ -17,9 +17,9 @@ stages:
   parts:    { split: { data: merged, validation: 0.25 } }
   varied:   { augment: { data: parts, flip: horizontal, shift: 1 } }
   first:    { train: { data: varied, model: { mlp: { units: [32] } }, epochs: 3 } }
-  second:   { train: { data: varied, model: { basic: { filters: [4, 8], units: 16 } }, epochs: 2, precision: bf16 } }
+  second:   { train: { data: varied, model: { basic: { filters: [4, 8], units: 16 } }, epochs: 2, precision: bf16, views: { flip: true, shift: 1 } } }
   compared: { compare: { models: [first, second], data: parts, robustness: { perturbations: [noise], severities: [3], samples: 40 } } }
-  vote:     { ensemble: { models: [first, second], weights: validation, data: parts } }
+  vote:     { ensemble: { models: [first, second], weights: validation, temperature: validation, data: parts } }
   exported: { export: { models: [first, second, vote] } }
   verified: { verify: { export: exported, data: parts, bf16: { agreement: 0.9, accuracy_loss: 0.1 } } }
   scored:   { score: { model: exported/vote, after: verified, data: raw, input: "Fashion Test Data.csv" } }
@@ -59,6 +59,15 @@ fn one_command_makes_everything_and_a_second_run_makes_nothing() {
         }
         assert_eq!(metrics["test"]["per_class"].as_array().map(Vec::len), Some(10));
     }
+    let metrics = |model: &str| -> serde_json::Value {
+        serde_json::from_str(&workshop.read(&format!("artifacts/{model}/metrics.json"))).unwrap()
+    };
+    assert_eq!((&metrics("second")["views"]["count"], &metrics("first")["views"]), (&6.into(), &serde_json::Value::Null));
+    assert!(workshop.read("artifacts/second/MODEL_CARD.md").contains("| Mean over views of an image | 6 |"));
+    let vote = metrics("vote");
+    let losses = ["/validation/loss", "/ensemble/temperature/before/validation/loss"].map(|path| vote.pointer(path).unwrap().as_f64());
+    assert!(losses[0] <= losses[1], "the temperature was fitted for the least loss: {losses:?}");
+    assert!(workshop.read("artifacts/vote/MODEL_CARD.md").contains("| Temperature of the vote |"));
     let verified: serde_json::Value = serde_json::from_str(&workshop.read("artifacts/verified.json")).unwrap();
     for model in verified["models"].as_array().unwrap() {
         let rows = |path: &str| model.pointer(path).and_then(serde_json::Value::as_u64);
@@ -82,6 +91,7 @@ fn one_command_makes_everything_and_a_second_run_makes_nothing() {
     }
     assert_eq!(workshop.read("artifacts/predictions.csv").lines().count(), 121);
     assert!(workshop.read("artifacts/page.html").contains("ynthetic"), "the report must say that the data is synthetic");
+    assert!(workshop.read("artifacts/page.html").contains("Reliability of vote without its temperature"));
     assert!(workshop.read("artifacts/first/MODEL_CARD.md").contains("Synthetic"));
 
     let before = digests(&workshop);

@@ -45,14 +45,12 @@ impl<N: Number> Builder<'_, N> {
             return Err(not("it does not take rows and columns side by side"));
         };
         let [_, height, width] = self.image.map(|size| size as i64);
-        // The end of a way to the left of column 0 is counted from the right edge.
-        let column_end = if step < 0 && column_end < 0 { column_end + width + 2 * frame } else { column_end };
-        let inside = (0..height + 2 * frame).contains(&row) && (0..width + 2 * frame).contains(&column);
-        if !inside || row_end - row != height || column_end - column != step * width || column_end > width + 2 * frame {
+        let (framed_height, framed_width) = (height + 2 * frame, width + 2 * frame);
+        // The end of a way to the left, before column 0, is counted from the right edge.
+        let column_end = if step < 0 && column_end < 0 { column_end + framed_width } else { column_end };
+        let is_inside = row >= 0 && row_end <= framed_height && (0..framed_width).contains(&column) && column_end <= framed_width;
+        if !is_inside || column_end < -1 || (row_end, column_end) != (row + height, column + step * width) {
             return Err(not("it does not cut out as much as an image"));
-        }
-        if row_end > height + 2 * frame || column_end < -1 {
-            return Err(not("it reaches beyond the image"));
         }
         let right = if step < 0 { column - frame - width + 1 } else { frame - column };
         let view = View { mirrored: step < 0, down: (frame - row) as isize, right: right as isize };
