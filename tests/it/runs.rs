@@ -65,7 +65,8 @@ fn one_command_makes_everything_and_a_second_run_makes_nothing() {
     assert_eq!((&metrics("second")["views"]["count"], &metrics("first")["views"]), (&6.into(), &serde_json::Value::Null));
     assert!(workshop.read("artifacts/second/MODEL_CARD.md").contains("| Mean over views of an image | 6 |"));
     let vote = metrics("vote");
-    let losses = ["/validation/loss", "/ensemble/temperature/before/validation/loss"].map(|path| vote.pointer(path).unwrap().as_f64());
+    let losses =
+        ["/validation/loss", "/ensemble/temperature/before/validation/loss"].map(|path| vote.pointer(path).unwrap().as_f64());
     assert!(losses[0] <= losses[1], "the temperature was fitted for the least loss: {losses:?}");
     assert!(workshop.read("artifacts/vote/MODEL_CARD.md").contains("| Temperature of the vote |"));
     let verified: serde_json::Value = serde_json::from_str(&workshop.read("artifacts/verified.json")).unwrap();
