@@ -5,11 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::LayerError;
 use crate::data::{ImageShape, View};
 
-/// Views of an image whose class probabilities a model averages. Training and the figures of its epochs see single images; every figure
-/// about the trained model, and the exported file, are of the mean.
-///
-/// The moves are those of the CIFAR-10 speed runs (Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024). Here all views count
-/// the same, and an image is mirrored first and moved then, so that an image and its mirror image have the same views.
+/// Views of an image whose class probabilities a model averages, all counting the same. Training and the figures of its epochs see single
+/// images; every figure about the trained model, and the exported file, are of the mean. The moves are those of the CIFAR-10 speed runs
+/// (Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024). An image is mirrored first and moved then, so that an image and its
+/// mirror image have the same views.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Views {

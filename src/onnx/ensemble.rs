@@ -166,7 +166,14 @@ mod tests {
             .iter()
             .map(|node| format!("{} {} ← {}", node.op_type, node.name, node.input.join(", ")))
             .collect();
-        insta::assert_snapshot!(nodes[nodes.len() - 6..].join("\n"), @"");
+        insta::assert_snapshot!(nodes[nodes.len() - 6..].join("\n"), @"
+        Add vote ← vote/vote, sum/vote
+        Max vote.kept ← vote, vote.floor
+        Log vote.logarithm ← vote.kept
+        Mul vote.scaled ← vote.logarithm, vote.power
+        Softmax probabilities ← vote.scaled
+        ArgMax label ← vote
+        ");
     }
 
     #[test]

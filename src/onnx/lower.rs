@@ -310,7 +310,43 @@ mod tests {
         let model = samples::model("net", &architecture, &samples::weights(&architecture, 1));
         let all = listing(&model);
         let shown: Vec<&str> = all.lines().filter(|line| !(2..5).any(|view| line.contains(&format!("view.{view}")))).collect();
-        insta::assert_snapshot!(shown.join("\n"), @"");
+        insta::assert_snapshot!(shown.join("\n"), @"
+        Sub net/normalisation.centred ← image, net/normalisation.mean
+        Mul net/normalisation ← net/normalisation.centred, net/normalisation.scale
+        Flatten net/0 ← net/normalisation
+        Gemm net/1 ← net/0, net/1.weight, net/1.bias
+        Softmax net/view.0/probabilities ← net/1
+        Pad net/views.framed ← image, net/views.framed.pads
+        Slice net/view.1 ← net/views.framed, net/view.1.starts, net/view.1.ends, net/view.1.axes, net/view.1.steps
+        Sub net/view.1/normalisation.centred ← net/view.1, net/normalisation.mean
+        Mul net/view.1/normalisation ← net/view.1/normalisation.centred, net/normalisation.scale
+        Flatten net/view.1/0 ← net/view.1/normalisation
+        Gemm net/view.1/1 ← net/view.1/0, net/1.weight, net/1.bias
+        Softmax net/view.1/probabilities ← net/view.1/1
+        Add net/view.1/sum ← net/view.0/probabilities, net/view.1/probabilities
+        Slice net/view.5 ← net/views.framed, net/view.5.starts, net/view.5.ends, net/view.5.axes, net/view.5.steps
+        Sub net/view.5/normalisation.centred ← net/view.5, net/normalisation.mean
+        Mul net/view.5/normalisation ← net/view.5/normalisation.centred, net/normalisation.scale
+        Flatten net/view.5/0 ← net/view.5/normalisation
+        Gemm net/view.5/1 ← net/view.5/0, net/1.weight, net/1.bias
+        Softmax net/view.5/probabilities ← net/view.5/1
+        Mul probabilities ← net/view.5/sum, net/views.share
+        ArgMax label ← probabilities
+        net/normalisation.mean [1, 1, 1, 1]
+        net/normalisation.scale [1, 1, 1, 1]
+        net/1.weight [72, 4]
+        net/1.bias [4]
+        net/views.framed.pads [8]
+        net/view.1.starts [2]
+        net/view.1.ends [2]
+        net/view.1.axes [2]
+        net/view.1.steps [2]
+        net/view.5.starts [2]
+        net/view.5.ends [2]
+        net/view.5.axes [2]
+        net/view.5.steps [2]
+        net/views.share []
+        ");
     }
 
     #[test]
