@@ -12,7 +12,8 @@ use crate::data::{ImageShape, View};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Views {
-    /// Also the image mirrored left to right.
+    /// Also the image mirrored left to right. It helps a model that was trained on mirrored images
+    /// (`augment: { flip: horizontal }`) and harms another.
     pub flip: bool,
     /// Also the image moved by so many pixels along its diagonal, once up and left, once down and right; black comes in. With `flip`, the
     /// mirrored image is moved as well. 0 moves nothing.
