@@ -49,21 +49,24 @@ macro_rules! float_unit {
 
 macro_rules! count_unit {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        count_unit!($(#[$doc])* $name, 1 << 40, concat!($what, " must be at least 1"), extend("minimum" = 1));
+    };
+    ($(#[$doc:meta])* $name:ident, $most:expr, $says:expr, $schema:meta) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
         #[serde(try_from = "u64", into = "u64")]
-        #[schemars(with = "u64", extend("minimum" = 1))]
+        #[schemars(with = "u64", $schema)]
         pub struct $name(usize);
 
         impl $name {
             /// Checks that the number is at least 1 and wraps it.
             ///
             /// # Errors
-            /// When the number is 0 or too large to count with.
+            /// When the number is 0 or too large.
             pub fn new(value: u64) -> Result<Self, String> {
                 match usize::try_from(value) {
-                    Ok(count) if (1..=1 << 40).contains(&count) => Ok(Self(count)),
-                    _ => Err(format!("{value} is out of range: {} must be at least 1", $what)),
+                    Ok(count) if (1..=$most).contains(&count) => Ok(Self(count)),
+                    _ => Err(format!("{value} is out of range: {}", $says)),
                 }
             }
 
@@ -144,6 +147,15 @@ count_unit!(
     /// A count of things, at least one.
     Count, "a count"
 );
+count_unit!(
+    /// How many trainings of one recipe there are, each with a seed of its own.
+    Seeds, 100, "a number of seeds is 1 to 100", extend("minimum" = 1, "maximum" = 100)
+);
+
+impl Seeds {
+    /// One training.
+    pub const ONE: Self = Self(1);
+}
 
 #[cfg(test)]
 mod tests {
@@ -156,6 +168,8 @@ mod tests {
         assert!(serde_json::from_str::<DropRate>("0").is_ok());
         assert!(serde_json::from_str::<Positive>("0").is_err());
         assert!(serde_json::from_str::<Epochs>("0").is_err());
+        assert!(serde_json::from_str::<Seeds>("100").is_ok());
+        assert!(serde_json::from_str::<Seeds>("101").is_err());
         let error = serde_json::from_str::<Epochs>("0").unwrap_err().to_string();
         assert!(error.contains("0 is out of range: a number of epochs must be at least 1"), "{error}");
     }

@@ -77,6 +77,10 @@ fn render(plan: &Plan, outlook: &Outlook, record: Option<&Record>, paint: Paint)
     };
     text += &heading("its place");
     let mut table = Table::default();
+    if let Some((name, family)) = plan.family_of(&outlook.stage) {
+        let family = family.iter().map(|stage| stage.as_str()).collect::<Vec<_>>().join(", ");
+        table.row([Cell::new(format!("  seeds of `{name}`")).style(Style::Dim), Cell::new(family)]);
+    }
     for (what, stages) in [
         ("reads", plan.graph().inputs(&outlook.stage)),
         ("is read by", plan.graph().dependents(&outlook.stage)),

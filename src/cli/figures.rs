@@ -89,9 +89,49 @@ pub(super) fn previous(artifacts: &Path) -> Result<Option<(u64, Vec<Figures>)>, 
     Ok(None)
 }
 
-/// One row per model, and a warning if any of them was measured on synthetic data.
-pub(super) fn render(figures: &[Figures], paint: Paint) -> String {
-    format!("{}{}", table(figures).render(paint), warning(figures, paint))
+/// What the comparisons in an artifacts folder with a `pipeline.lock` say of recipes with several seeds.
+///
+/// # Errors
+/// When a file cannot be read.
+pub(super) fn recipes(artifacts: &Path) -> Result<Vec<Value>> {
+    let mut recipes = Vec::new();
+    for record in PipelineLock::read(artifacts)?.into_iter().flat_map(|lock| lock.stages.into_values()) {
+        for (place, _) in record.published.iter().filter(|(_, file)| *file == "comparison.json") {
+            let path = artifacts.join(place);
+            let comparison: Value = if path.is_file() { fs::read_json(&path)? } else { Value::Null };
+            recipes.extend(comparison["recipes"].as_array().cloned().unwrap_or_default());
+        }
+    }
+    Ok(recipes)
+}
+
+/// One row per model, one per recipe with several seeds, and a warning if any model was measured on synthetic data.
+pub(super) fn render(figures: &[Figures], recipes: &[Value], paint: Paint) -> String {
+    let seeds = match recipes {
+        [] => String::new(),
+        recipes => format!("\n{}", seeds_table(recipes).render(paint)),
+    };
+    format!("{}{seeds}{}", table(figures).render(paint), warning(figures, paint))
+}
+
+fn seeds_table(recipes: &[Value]) -> Table {
+    let mut table = Table::with_head(
+        [Cell::new("over seeds")].into_iter().chain(["seeds", "validation accuracy", "test accuracy"].map(Cell::right)),
+    );
+    for recipe in recipes {
+        let spread = |name: &str| {
+            let number = |part: &str| recipe[name][part].as_f64();
+            let text = number("mean").zip(number("deviation")).map(|(mean, deviation)| format!("{mean:.4} ± {deviation:.4}"));
+            Cell::right(text.unwrap_or_else(|| "–".to_owned()))
+        };
+        table.row([
+            Cell::new(recipe["recipe"].as_str().unwrap_or_default()),
+            Cell::right(number(recipe["models"].as_array().map_or(0, Vec::len) as u64)),
+            spread("validation_accuracy"),
+            spread("test_accuracy").style(Style::Green),
+        ]);
+    }
+    table
 }
 
 /// The line that must stand beside figures of synthetic data; empty if there are none.
@@ -176,7 +216,13 @@ pub(super) mod tests {
         write(dir.path(), "advanced", 0.93);
         fs::write(&dir.path().join("labels.txt"), "a").unwrap();
         fs::write_json(&dir.path().join("odd/metrics.json"), &json!({})).unwrap();
-        insta::assert_snapshot!(render(&current(dir.path()).unwrap(), Paint::none()), @"
+        let recipe = json!({
+            "recipe": "basic", "models": ["basic", "basic-2"],
+            "validation_accuracy": { "runs": 2, "mean": 0.93125, "deviation": 0.0011 }, "test_accuracy": null,
+        });
+        let (models, recipes) = (current(dir.path()).unwrap(), recipes(dir.path()).unwrap());
+        assert!(recipes.is_empty());
+        insta::assert_snapshot!(render(&models, &[recipe], Paint::none()), @"
         model     accuracy  macro F1    loss  parameters  MFLOP/image  epochs    training  images/s
         advanced    0.9300    0.9300  0.2500     421,642          8.4      12  4 min 02 s     2,480
         basic       0.9100    0.9100  0.2500     421,642          8.4      12  4 min 02 s     2,480

@@ -30,7 +30,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         let text = serde_json::to_string_pretty(&all).map_err(anyhow::Error::from)?;
         print(&format!("{text}\n"))?;
     } else {
-        print(&figures::render(&figures, Paint::stdout()))?;
+        print(&figures::render(&figures, &figures::recipes(&arguments.artifacts)?, Paint::stdout()))?;
     }
     Ok(Exit::Done)
 }

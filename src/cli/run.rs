@@ -146,7 +146,7 @@ fn render(plan: &Plan, summary: &Summary, paint: Paint) -> anyhow::Result<String
     if summary.outcome == Outcome::Done && summary.ran() > 0 {
         let figures = figures::current(plan.artifacts())?;
         if !figures.is_empty() {
-            text += &format!("\n{}", figures::render(&figures, paint));
+            text += &format!("\n{}", figures::render(&figures, &figures::recipes(plan.artifacts())?, paint));
         }
         for page in pages(plan, summary)? {
             text += &format!("\nreport: {}\n", page.display());

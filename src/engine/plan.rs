@@ -1,5 +1,6 @@
 //! A plan: stages that were checked and can be run, in an order in which they can run, and where their results go.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -29,6 +30,7 @@ pub struct Plan {
     artifacts: PathBuf,
     stages: Vec<PlannedStage>,
     graph: Graph,
+    families: BTreeMap<StageId, Vec<StageId>>,
 }
 
 impl Plan {
@@ -42,7 +44,22 @@ impl Plan {
         let mut stages = stages;
         let order: Vec<&StageId> = graph.order().collect();
         stages.sort_by_key(|planned| order.iter().position(|id| **id == planned.id));
-        Ok(Self { name: name.into(), seed, artifacts, stages, graph })
+        Ok(Self { name: name.into(), seed, artifacts, stages, graph, families: BTreeMap::new() })
+    }
+
+    /// The same plan, in which some names stand for several stages: `optimum` for `optimum` and `optimum-2`.
+    pub fn with_families(self, families: BTreeMap<StageId, Vec<StageId>>) -> Self {
+        Self { families, ..self }
+    }
+
+    /// The stages that a user means by `name`: those of its family, or the stage itself.
+    pub fn meant_by(&self, name: &StageId) -> Vec<StageId> {
+        self.families.get(name).cloned().unwrap_or_else(|| vec![name.clone()])
+    }
+
+    /// The name that stands for `id` and for others, with all of them.
+    pub fn family_of(&self, id: &StageId) -> Option<(&StageId, &[StageId])> {
+        self.families.iter().find(|(_, stages)| stages.contains(id)).map(|(name, stages)| (name, stages.as_slice()))
     }
 
     /// The name of the pipeline.

@@ -6,7 +6,7 @@ use super::error::EngineError;
 use super::plan::Plan;
 use crate::graph::StageId;
 
-/// The stages that a run may execute.
+/// The stages that a run may execute. A name that stands for several stages means all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Selection {
     /// All of them.
@@ -32,9 +32,9 @@ pub(super) struct Selected {
 impl Selection {
     pub(super) fn apply(&self, plan: &Plan) -> Result<Selected, EngineError> {
         let graph = plan.graph();
-        let named = match self {
-            Self::All => &[][..],
-            Self::Until(ids) | Self::Single(ids) | Self::Downstream(ids) => ids,
+        let named: Vec<StageId> = match self {
+            Self::All => Vec::new(),
+            Self::Until(ids) | Self::Single(ids) | Self::Downstream(ids) => ids.iter().flat_map(|id| plan.meant_by(id)).collect(),
         };
         if let Some(id) = named.iter().find(|id| !graph.contains(id)) {
             return Err(EngineError::UnknownStage { stage: id.clone(), nearest: nearest(plan, id) });

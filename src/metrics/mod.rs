@@ -9,6 +9,7 @@
 //! | how good are its probabilities | [`log_loss`], [`brier_score`], [`reliability`], [`calibration_error`] |
 //! | what does it take for what | [`ConfusionMatrix`], [`ClassificationReport`] |
 //! | is one model better than another, or just lucky | [`mcnemar`], [`bootstrap_difference`] |
+//! | how much of a figure is the seed | [`Spread`] |
 //!
 //! Labels are class indices, `[N]`; probabilities are `[N, classes]`, one row an image. Every function that takes
 //! probabilities checks them first ([`check_probabilities`]), so that a NaN or a matrix of logits is an error and not a
@@ -23,6 +24,7 @@ mod proportion;
 #[cfg(test)]
 mod samples;
 mod significance;
+mod spread;
 
 use ndarray::{ArrayView1, ArrayView2};
 
@@ -33,6 +35,7 @@ pub use evaluation::{Evaluation, TopK, evaluate};
 pub use loss::{SMALLEST_PROBABILITY, brier_score, log_loss};
 pub use proportion::{Interval, Proportion, top_k_accuracy};
 pub use significance::{AccuracyDifference, McNemar, McNemarMethod, bootstrap_difference, mcnemar};
+pub use spread::Spread;
 
 /// Class probabilities, `[N, classes]`, rows summing to 1.
 pub type Probabilities = ndarray::Array2<f32>;

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use super::data::{DataReport, EvaluationReport, Interval, ModelReport, ReportData, TrainingReport};
 use super::format;
+use super::teaching::beside_teacher;
 
 /// The model card of `model` as Markdown.
 ///
@@ -56,6 +57,9 @@ fn details(card: &mut Card, data: &ReportData, model: &ModelReport) {
     }
     if model.views > 1 {
         rows.push(row("Mean over views of an image", &model.views.to_string()));
+    }
+    if let Some(text) = beside_teacher(model) {
+        rows.push(row("Teacher", &text));
     }
     rows.push(row("Parameters", &format::count(model.parameters)));
     rows.push(row(

@@ -3,6 +3,8 @@
 //! Shares and probabilities are between 0 and 1; losses are in nats per image; a label is a class's position in
 //! [`ReportData::classes`]. Numbers that are not finite are shown as a dash.
 
+mod comparison;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -12,6 +14,7 @@ use crate::data::{ImageShape, Label};
 
 pub use super::picture::{Picture, PictureError};
 pub use super::temperature::{CalibrationReport, TemperatureReport};
+pub use comparison::{ComparisonReport, PairTest, RankedModel, RecipeReport, RobustnessPoint, RobustnessReport, SpreadReport};
 
 /// Everything a report can show.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -217,12 +220,25 @@ pub struct ModelReport {
     pub parameters: u64,
     /// Floating-point operations for one image; a multiply-add counts as two.
     pub flops_per_image: u64,
+    /// The model that it learned from, if it did not learn from labels alone.
+    pub teacher: Option<TeacherReport>,
     /// How it was trained; `None` for an ensemble.
     pub training: Option<TrainingReport>,
     /// How well it does on the test part.
     pub test: Option<EvaluationReport>,
     /// The kernels of its first convolution.
     pub filters: Option<FiltersReport>,
+}
+
+/// The model that another learned from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TeacherReport {
+    /// Its name.
+    pub model: String,
+    /// Floating-point operations for one image.
+    pub flops_per_image: u64,
+    /// Its accuracy on the part on which the student was measured.
+    pub accuracy: Option<f64>,
 }
 
 /// A member of an ensemble.
@@ -345,75 +361,6 @@ pub struct FiltersReport {
     pub width: usize,
     /// The weights, `[filters, channels, height, width]`.
     pub weights: Vec<f32>,
-}
-
-/// How models compare.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ComparisonReport {
-    /// The models from best to worst.
-    pub ranking: Vec<RankedModel>,
-    /// The selected model's name; empty for none.
-    pub selected: String,
-    /// Why it was selected.
-    pub reason: String,
-    /// Accuracy under perturbed images.
-    pub robustness: Vec<RobustnessReport>,
-    /// Tests of whether two models differ.
-    pub significance: Vec<PairTest>,
-}
-
-/// A model's place among others.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RankedModel {
-    /// Its name.
-    pub model: String,
-    /// Accuracy on clean images.
-    pub accuracy: f64,
-    /// Mean accuracy on perturbed images, if it was measured.
-    pub robustness: Option<f64>,
-    /// What the ranking goes by.
-    pub score: f64,
-}
-
-/// One model's accuracy under one perturbation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RobustnessReport {
-    /// The model's name.
-    pub model: String,
-    /// The perturbation's name.
-    pub perturbation: String,
-    /// The accuracy at each severity, weakest first. Severity 0 is the clean image.
-    pub points: Vec<RobustnessPoint>,
-}
-
-/// Accuracy at one severity.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RobustnessPoint {
-    /// How strong the perturbation is, in its own unit.
-    pub severity: f64,
-    /// Share of correct predictions.
-    pub accuracy: f64,
-}
-
-/// A test of whether two models differ on the same images.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PairTest {
-    /// One model's name.
-    pub first: String,
-    /// The other's.
-    pub second: String,
-    /// Images that only the first predicts correctly.
-    pub only_first: u64,
-    /// Images that only the second predicts correctly.
-    pub only_second: u64,
-    /// Accuracy of the first minus that of the second.
-    pub difference: f64,
-    /// The difference's 95 % interval, if known.
-    pub interval: Option<Interval>,
-    /// The p-value of McNemar's test.
-    pub p_value: f64,
-    /// Which form of the test was used: `exact`, `chi-squared`.
-    pub method: String,
 }
 
 /// The mistakes of two models side by side.

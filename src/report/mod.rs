@@ -17,6 +17,7 @@ mod sample;
 mod section;
 #[cfg(test)]
 mod soundness;
+mod teaching;
 mod temperature;
 #[cfg(test)]
 mod tests;

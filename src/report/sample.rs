@@ -161,6 +161,11 @@ fn model(index: usize) -> ModelReport {
             let after = CalibrationReport { loss: 0.2198, brier: 0.0903, calibration_error: 0.0095, ..before.clone() };
             TemperatureReport { value: 0.8125, fitted: true, before: Some(before), after: Some(after) }
         }),
+        teacher: (index == 0).then(|| TeacherReport {
+            model: MODELS[3].to_owned(),
+            flops_per_image: 169_596_672,
+            accuracy: Some(0.9447),
+        }),
         training: (!is_ensemble).then(|| training(index as u64)),
         test: Some(evaluation(accuracy)),
         filters: (!is_ensemble).then(|| FiltersReport {
@@ -287,6 +292,12 @@ fn comparison() -> ComparisonReport {
         score: accuracies[index] - 0.05,
     };
     ComparisonReport {
+        recipes: vec![RecipeReport {
+            recipe: "basic".to_owned(),
+            models: vec!["basic".to_owned(), "basic-2".to_owned(), "basic-3".to_owned()],
+            validation_accuracy: SpreadReport { mean: 0.9174, deviation: 0.0012 },
+            test_accuracy: Some(SpreadReport { mean: 0.9169, deviation: 0.0015 }),
+        }],
         ranking: [2, 1, 0].map(ranked).to_vec(),
         selected: "optimum".to_owned(),
         reason: "It is the most accurate on clean and on perturbed images.".to_owned(),

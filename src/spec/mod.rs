@@ -7,10 +7,11 @@
 //!    text and unique, tags are refused, aliases and `<<` are written out, depth and size are limited.
 //! 2. `overrides` puts the `-S path=value` of the command line into that tree. Their values are nodes too, with places in
 //!    the option's text, so nothing after this step treats them differently.
-//! 3. `de` reads the tree into the options' own types by serde. It collects every problem where serde would stop at the
+//! 3. `seeds` writes out in that tree what a stage with several seeds stands for.
+//! 4. `de` reads the tree into the options' own types by serde. It collects every problem where serde would stop at the
 //!    first, and records each reference to a stage; how, its documentation says. `scalar` and `coerce` hold what a scalar
 //!    means and where it is taken.
-//! 4. `references` checks, when all stages are known, that every reference names another stage that makes what is needed,
+//! 5. `references` checks, when all stages are known, that every reference names another stage that makes what is needed,
 //!    and that none wait for each other.
 //!
 //! Any problem on the way leaves no [`Spec`], but [`Problems`]: all of them, save that a text that is not YAML is not looked
@@ -49,8 +50,10 @@ mod reference;
 mod references;
 mod scalar;
 mod schema;
+mod seeds;
 mod suggest;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
@@ -98,6 +101,8 @@ pub struct Spec<K> {
 pub struct StageSpec<K> {
     /// Its name.
     pub id: StageId,
+    /// The name under which it stands in the file: its own, unless it is a further seed of that stage.
+    pub entry: StageId,
     /// Its kind and options.
     pub kind: K,
     /// Where its name stands.
@@ -110,6 +115,16 @@ impl<K: Kind> Spec<K> {
     /// The stage called `id`.
     pub fn stage(&self, id: &StageId) -> Option<&StageSpec<K>> {
         self.stages.iter().find(|stage| stage.id == *id)
+    }
+
+    /// The names in the file that stand for several stages, each with all of them, itself first.
+    pub fn families(&self) -> BTreeMap<StageId, Vec<StageId>> {
+        let mut families: BTreeMap<StageId, Vec<StageId>> = BTreeMap::new();
+        for stage in &self.stages {
+            families.entry(stage.entry.clone()).or_default().push(stage.id.clone());
+        }
+        families.retain(|_, stages| stages.len() > 1);
+        families
     }
 
     /// Where an option of a stage stands, by the keys and positions in lists that lead to it: `["model", "basic",
@@ -146,7 +161,7 @@ pub fn parse<K: Kind>(file: &str, text: &str, overrides: &[Override]) -> Result<
             problems.add_with_help(root.place.clone(), format!("`{key}` is missing"), help);
         }
     }
-    let (stages, graph) = read_stages(&root, &mut problems);
+    let (stages, graph) = read_stages(&mut root, &mut problems);
     match (header, graph) {
         (Some(header), Some(graph)) if problems.is_empty() => {
             let stem = || Path::new(file).file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
@@ -158,35 +173,47 @@ pub fn parse<K: Kind>(file: &str, text: &str, overrides: &[Override]) -> Result<
 }
 
 /// The stages that can be read, and their graph if all can.
-fn read_stages<K: Kind>(root: &Node, problems: &mut Problems) -> (Vec<StageSpec<K>>, Option<Graph>) {
-    let Some((key, stages)) = root.get("stages") else { return (Vec::new(), None) };
-    let entries = match &stages.value {
-        Value::Mapping(entries) if !entries.is_empty() => &entries[..],
-        _ => {
-            let is_empty = matches!(stages.value, Value::Mapping(_)) || stages.is_blank();
-            let found = if is_empty { "has none".to_owned() } else { format!("is {}", stages.describe()) };
-            problems
-                .add(key.place.clone(), format!("`stages` needs stages in the form `name: {{ kind: options }}`, and {found}"));
-            return (Vec::new(), None);
-        }
+fn read_stages<K: Kind>(root: &mut Node, problems: &mut Problems) -> (Vec<StageSpec<K>>, Option<Graph>) {
+    let Some(place) = root.get("stages").map(|(key, _)| key.place.clone()) else { return (Vec::new(), None) };
+    let Some(stages) = root.get_mut("stages") else { return (Vec::new(), None) };
+    let found = match &stages.value {
+        Value::Mapping(entries) if !entries.is_empty() => None,
+        Value::Mapping(_) => Some("has none".to_owned()),
+        _ if stages.is_blank() => Some("has none".to_owned()),
+        _ => Some(format!("is {}", stages.describe())),
     };
+    if let Some(found) = found {
+        problems.add(place, format!("`stages` needs stages in the form `name: {{ kind: options }}`, and {found}"));
+        return (Vec::new(), None);
+    }
+    let Value::Mapping(entries) = &mut stages.value else { return (Vec::new(), None) };
+    let families = seeds::write_out(entries, problems);
     let mut read = Vec::with_capacity(entries.len());
     for (key, node) in entries {
         let id = key.text.parse::<StageId>().map_err(|message| problems.add(key.place.clone(), message));
         let mut references = Vec::new();
-        let kind: Option<K> = de::read(node, Some(key), problems, &mut references);
+        let mut kind: Option<K> = de::read(node, Some(key), problems, &mut references);
+        if seeds::name_all(node, &references, &families) {
+            references.clear();
+            kind = de::read(node, Some(key), problems, &mut references);
+        }
         if let Ok(id) = id {
-            read.push((id, kind, key, references));
+            read.push((families.entry_of(&id).clone(), id, kind, &*key, references));
         }
     }
     let referrers: Vec<_> = read
         .iter()
-        .map(|(id, kind, _, references)| references::Referrer { id, product: kind.as_ref().map(Kind::product), references })
+        .map(|(entry, id, kind, _, references)| references::Referrer {
+            id,
+            product: kind.as_ref().map(Kind::product),
+            is_copy: entry != id,
+            references,
+        })
         .collect();
     let graph = references::check(&referrers, problems);
-    let stages = read
-        .into_iter()
-        .filter_map(|(id, kind, key, references)| Some(StageSpec { id, kind: kind?, place: key.place.clone(), references }));
+    let stages = read.into_iter().filter_map(|(entry, id, kind, key, references)| {
+        Some(StageSpec { id, entry, kind: kind?, place: key.place.clone(), references })
+    });
     (stages.collect(), graph)
 }
 

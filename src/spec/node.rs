@@ -38,6 +38,14 @@ impl Node {
         }
     }
 
+    /// What stands under `key` in a mapping, to be changed.
+    pub fn get_mut(&mut self, key: &str) -> Option<&mut Self> {
+        match &mut self.value {
+            Value::Mapping(entries) => entries.iter_mut().find(|(other, _)| other.text == key).map(|(_, node)| node),
+            _ => None,
+        }
+    }
+
     /// Nothing was written: `epochs:` and then the end of the line.
     pub fn is_blank(&self) -> bool {
         matches!(&self.value, Value::Scalar { text, plain: true } if text.is_empty())

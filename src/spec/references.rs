@@ -35,9 +35,7 @@ pub(super) fn is_reference(name: &str) -> bool {
 /// itself will say when it is read.
 pub(super) fn found(name: &str, text: &str, key: Option<&Key>, place: &Place) -> Option<ReferenceUse> {
     let option = key.map_or_else(String::new, |key| key.text.clone());
-    // What is in quotes starts behind them.
-    let length = text.chars().count();
-    let place = if place.length() > length { place.after(1).first(length) } else { place.clone() };
+    let place = spot(text, place);
     if name == ExportedModelRef::NAME {
         let reference: ExportedModelRef = text.parse().ok()?;
         let stage = reference.export.stage().clone();
@@ -48,11 +46,19 @@ pub(super) fn found(name: &str, text: &str, key: Option<&Key>, place: &Place) ->
     Some(ReferenceUse { stage: text.parse().ok()?, needs: reference_needs(name)?, option, place, model: None })
 }
 
+/// Where the name `text` stands, which is the scalar at `place`: what is in quotes starts behind them.
+pub(super) fn spot(text: &str, place: &Place) -> Place {
+    let length = text.chars().count();
+    if place.length() > length { place.after(1).first(length) } else { place.clone() }
+}
+
 /// A stage, as far as the check of references needs to know it.
 pub(super) struct Referrer<'a> {
     pub id: &'a StageId,
     /// What it makes; `None` if its options could not be read.
     pub product: Option<Product>,
+    /// Whether it is a further seed of another stage, which has said all that is wrong in both.
+    pub is_copy: bool,
     pub references: &'a [ReferenceUse],
 }
 
@@ -68,6 +74,8 @@ pub(super) fn check(stages: &[Referrer<'_>], problems: &mut Problems) -> Option<
                 _ if reference.stage == *stage.id => {
                     problems.add(reference.place.clone(), format!("stage `{}` reads itself", stage.id));
                 }
+                Some(_) if stage.is_copy => inputs.push(reference.stage.clone()),
+                None if stage.is_copy => {}
                 None => unknown(stages, stage.id, reference, problems),
                 Some(target) => {
                     inputs.push(reference.stage.clone());

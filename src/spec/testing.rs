@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Kind, Override, Spec, parse};
 use crate::graph::{AnyRef, DataRef, ExportedModelRef, ModelRef, Product};
-use crate::units::{Epochs, Positive, Probability};
+use crate::units::{Epochs, Positive, Probability, Seeds};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -45,6 +45,10 @@ pub(super) struct FetchOptions {
     pub values: Vec<serde_json::Value>,
 }
 
+fn one_seed() -> Seeds {
+    Seeds::ONE
+}
+
 fn default_shift() -> [u8; 2] {
     [1, 2]
 }
@@ -63,6 +67,9 @@ pub(super) struct TrainOptions {
     pub schedule: Schedule,
     /// How much to forget.
     pub dropout: Option<Probability>,
+    /// How many seeds.
+    #[serde(default = "one_seed", skip_serializing)]
+    pub seeds: Seeds,
     /// A number without a unit.
     #[serde(default)]
     pub clip: f32,

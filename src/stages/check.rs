@@ -8,17 +8,22 @@ use crate::data::merge::MergeOptions;
 use crate::ensemble::{TemperatureChoice, WeightChoice};
 use crate::graph::{DataRef, ModelRef, StageId};
 use crate::infer::{Engine, Precision};
-use crate::nn::{ModelOptions, Normalisation};
+use crate::nn::{ModelOptions, Normalisation, Views};
 use crate::score::{OnError, OutputFormat, ScoreOptions};
 use crate::spec::{Kind as _, Problem, Problems, Spec, StageSpec};
-use crate::train::{OverlayError, TrainOptions};
+use crate::train::{DistillOptions, OverlayError, TrainOptions, TrainSettings};
 use crate::tune::{Range, TuneOptions};
 
 /// Checks every stage, after those it reads.
 pub(super) fn check(spec: &Spec<StageKind>) -> (Facts, Problems) {
     let mut checker = Checker { spec, facts: Facts::default(), problems: Problems::new() };
     for stage in spec.graph.order().filter_map(|id| spec.stage(id)) {
-        checker.stage(stage);
+        match checker.facts.models.get(&stage.entry).cloned() {
+            // A further seed: what is wrong with it was said of the first.
+            Some(facts) if stage.id != stage.entry => drop(checker.facts.models.insert(stage.id.clone(), facts)),
+            _ if stage.id != stage.entry => {}
+            _ => checker.stage(stage),
+        }
     }
     checker.outputs();
     (checker.facts, checker.problems)
@@ -36,7 +41,8 @@ impl Checker<'_> {
         match &stage.kind {
             StageKind::Fetch(options) => {
                 let (shape, classes) = options.dataset.facts();
-                let facts = DataFacts { shape, classes: Some(classes), validation: false, test: true };
+                let facts =
+                    DataFacts { shape, classes: Some(classes), validation: false, test: true, origin: id.clone(), varied: false };
                 self.facts.files.insert(id.clone(), facts);
             }
             StageKind::Merge(options) => self.merge(id, options),
@@ -48,17 +54,18 @@ impl Checker<'_> {
                     self.problem(id, &["test"], message, "leave out `test`");
                 }
                 let test = data.test || options.test.is_some();
-                self.facts.data.insert(id.clone(), DataFacts { validation: true, test, ..data });
+                self.facts.data.insert(id.clone(), DataFacts { validation: true, test, origin: id.clone(), ..data });
             }
             StageKind::Augment(options) => {
                 let Some(data) = self.facts.data.get(options.data.stage()).cloned() else { return };
                 if let Err(error) = Augmenter::new(&options.augmentation(), data.shape) {
                     self.problem(id, &[], format!("{error:#}"), "");
                 }
-                self.facts.data.insert(id.clone(), data);
+                self.facts.data.insert(id.clone(), DataFacts { varied: options.copies == 0, ..data });
             }
             StageKind::Tune(options) => self.tune(id, options),
             StageKind::Train(options) => self.train(id, options),
+            StageKind::Distill(options) => self.distill(id, options),
             StageKind::Compare(options) => {
                 self.models(id, &options.models, 1, &options.data);
                 self.needs_validation(id, &options.data, "data", "the ranking goes by validation figures");
@@ -75,7 +82,12 @@ impl Checker<'_> {
                     && weights.len() != options.models.len()
                 {
                     let message = format!("there are {} weights for {} models", weights.len(), options.models.len());
-                    self.problem(id, &["weights"], message, "give one weight for each model, in their order");
+                    let is_copy = |model: &ModelRef| self.spec.stage(model.stage()).is_some_and(|stage| stage.id != stage.entry);
+                    let help = match options.models.iter().any(is_copy) {
+                        true => "give one weight for each model, in their order; one with several seeds is as many models",
+                        false => "give one weight for each model, in their order",
+                    };
+                    self.problem(id, &["weights"], message, help);
                 }
                 for (index, model) in options.models.iter().enumerate() {
                     if self.facts.models.get(model.stage()).is_some_and(|facts| facts.ensemble) {
@@ -83,8 +95,16 @@ impl Checker<'_> {
                         self.problem(id, &["models", &index.to_string()], message, "name its members instead");
                     }
                 }
-                if let Some(facts) = options.models.first().and_then(|model| self.facts.models.get(model.stage())) {
-                    let facts = ModelFacts { ensemble: true, ..facts.clone() };
+                let members: Vec<&ModelFacts> =
+                    options.models.iter().filter_map(|model| self.facts.models.get(model.stage())).collect();
+                if let Some(first) = members.first() {
+                    let facts = ModelFacts {
+                        shape: first.shape,
+                        classes: first.classes.clone(),
+                        ensemble: true,
+                        origins: members.iter().flat_map(|member| member.origins.clone()).collect(),
+                        refit: members.iter().any(|member| member.refit),
+                    };
                     self.facts.models.insert(id.clone(), facts);
                 }
             }
@@ -192,23 +212,15 @@ impl Checker<'_> {
             );
         }
         if let Some(shape) = shape {
-            self.facts.data.insert(id.clone(), DataFacts { shape, classes, validation: false, test: options.test.is_some() });
+            let (origin, test) = (id.clone(), options.test.is_some());
+            let facts = DataFacts { shape, classes, validation: false, test, origin, varied: false };
+            self.facts.data.insert(id.clone(), facts);
         }
     }
 
     fn train(&mut self, id: &StageId, options: &TrainOptions) {
         let Some(data) = self.facts.data.get(options.data.stage()).cloned() else { return };
-        if let Err(message) = options.settings().check() {
-            self.problem(id, &[], message, "");
-        }
-        self.builds(id, &["model"], &options.model, &data);
-        if let Err(error) = options.views.check(data.shape) {
-            self.problem(id, &["views", "shift"], error.message, "");
-        }
-        if !data.validation && options.early_stopping.is_some() {
-            let message = format!("early stopping watches the validation part, but `{}` has none", options.data);
-            self.problem(id, &["early_stopping"], message, "put a `split` stage before, or leave out `early_stopping`");
-        }
+        self.learns(id, &options.model, options.views, &options.settings(), &options.data, &data);
         if !data.validation && options.refit {
             let message = format!("`refit` adds the validation part, but `{}` has none", options.data);
             self.problem(id, &["refit"], message, "put a `split` stage before, or leave out `refit`");
@@ -224,8 +236,76 @@ impl Checker<'_> {
         {
             self.problem(id, &["start_from"], format!("`{start}` is an ensemble"), "start from one of its members");
         }
-        let facts = ModelFacts { shape: data.shape, classes: data.classes, ensemble: false };
-        self.facts.models.insert(id.clone(), facts);
+        self.facts.models.insert(id.clone(), ModelFacts::of_network(data, options.refit));
+    }
+
+    fn distill(&mut self, id: &StageId, options: &DistillOptions) {
+        let Some(data) = self.facts.data.get(options.data.stage()).cloned() else { return };
+        self.learns(id, &options.model, options.views, &options.settings(), &options.data, &data);
+        if let Some(teacher) = self.facts.models.get(options.teacher.stage()).cloned() {
+            self.teaches(id, options, &teacher, &data);
+        }
+        if options.labels.get() == 1.0 {
+            let message = "`labels: 1` leaves nothing to learn from the teacher";
+            self.problem(id, &["labels"], message, "make it less, or train without a teacher");
+        }
+        if options.labels.get() == 0.0 && options.label_smoothing.get() > 0.0 {
+            let message = "`label_smoothing` is about the true labels, which are no part of the loss";
+            self.problem(id, &["label_smoothing"], message, "leave it out, or give `labels` a share");
+        }
+        if let Some(variants) = options.variants {
+            if variants.get() > 1 && !data.varied {
+                let message = format!("the images of `{}` are not varied, so all {variants} variants are the same", options.data);
+                self.problem(id, &["variants"], message, "put an `augment` stage before, or leave out `variants`");
+            } else if variants.get() > options.epochs.get() {
+                let message = format!("of {variants} variants, {} epochs would never show the last", options.epochs);
+                self.problem(id, &["variants"], message, "make it `epochs` at most");
+            }
+        }
+        self.facts.models.insert(id.clone(), ModelFacts::of_network(data, false));
+    }
+
+    /// What the teacher says must be about these images and classes, and not be drawn from the validation part.
+    fn teaches(&mut self, id: &StageId, options: &DistillOptions, teacher: &ModelFacts, data: &DataFacts) {
+        let name = &options.teacher;
+        let (message, help) = if teacher.shape != data.shape || teacher.classes != data.classes {
+            (format!("`{name}` was trained on other images or classes than those of `{}`", options.data), String::new())
+        } else if let Some(origin) = teacher.origins.iter().find(|origin| **origin != data.origin) {
+            let message = format!(
+                "`{name}` was trained on images of `{origin}`, but `{}` trains on those of `{}`",
+                options.data, data.origin
+            );
+            (message, "a teacher may have seen what the student is judged by; let both train on the same part".to_owned())
+        } else if teacher.refit {
+            let message = format!("`{name}` was trained on the validation part too, by which the student is judged");
+            (message, "name a teacher without `refit`".to_owned())
+        } else {
+            return;
+        };
+        self.problem(id, &["teacher"], message, &help);
+    }
+
+    /// Settings and network must make sense, alone and on the data.
+    fn learns(
+        &mut self,
+        id: &StageId,
+        model: &ModelOptions,
+        views: Views,
+        settings: &TrainSettings,
+        name: &DataRef,
+        data: &DataFacts,
+    ) {
+        if let Err(message) = settings.check() {
+            self.problem(id, &[], message, "");
+        }
+        self.builds(id, &["model"], model, data);
+        if let Err(error) = views.check(data.shape) {
+            self.problem(id, &["views", "shift"], error.message, "");
+        }
+        if !data.validation && settings.early_stopping.is_some() {
+            let message = format!("early stopping watches the validation part, but `{name}` has none");
+            self.problem(id, &["early_stopping"], message, "put a `split` stage before, or leave out `early_stopping`");
+        }
     }
 
     fn tune(&mut self, id: &StageId, options: &TuneOptions) {
@@ -322,7 +402,7 @@ impl Checker<'_> {
                     .collect(),
                 StageKind::Export(_) => vec!["labels.txt".to_owned()],
                 StageKind::Report(_) => vec![format!("{}.html", stage.id)],
-                StageKind::Train(_) | StageKind::Ensemble(_) => vec![stage.id.to_string()],
+                StageKind::Train(_) | StageKind::Distill(_) | StageKind::Ensemble(_) => vec![stage.id.to_string()],
                 _ => Vec::new(),
             };
             for file in files {

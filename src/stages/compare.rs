@@ -1,6 +1,7 @@
 //! `compare`: ranks models by accuracy and robustness on the validation part, selects one, and says which differences on
 //! the test part are significant. The test part decides nothing.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
@@ -12,7 +13,9 @@ use crate::data::{DataSet, Label, LabelledImages};
 use crate::engine::{Context, Stage, StageError};
 use crate::fs;
 use crate::graph::{DataRef, ModelRef, StageId};
-use crate::metrics::{AccuracyDifference, McNemar, Probabilities, Proportion, bootstrap_difference, mcnemar, predictions};
+use crate::metrics::{
+    AccuracyDifference, McNemar, Probabilities, Proportion, Spread, bootstrap_difference, mcnemar, predictions,
+};
 use crate::progress::Progress;
 use crate::seed::Seed;
 use crate::units::{Count, Probability};
@@ -60,6 +63,9 @@ impl Default for RobustnessOptions {
 pub(super) struct Comparison {
     /// Best first.
     pub ranking: Vec<Ranked>,
+    /// What recipes with several seeds reach, in the order of their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recipes: Vec<Recipe>,
     /// The model that is best by score.
     pub selected: StageId,
     /// Why, in a sentence.
@@ -85,6 +91,19 @@ pub(super) struct Ranked {
     pub robustness: Option<f64>,
     /// Accuracy on the test part, for information.
     pub test_accuracy: Option<f64>,
+}
+
+/// What one recipe reaches over its seeds. It tells what the recipe is worth, where a single model may have been lucky.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Recipe {
+    /// The stage as it stands in the file.
+    pub recipe: StageId,
+    /// Its models.
+    pub models: Vec<StageId>,
+    /// Their accuracy on the validation part.
+    pub validation_accuracy: Spread,
+    /// Their accuracy on the test part, for information.
+    pub test_accuracy: Option<Spread>,
 }
 
 /// A model's accuracy under one perturbation.
@@ -113,7 +132,11 @@ pub(super) struct Significance {
     pub difference: AccuracyDifference,
 }
 
-pub(super) struct CompareStage(pub CompareOptions);
+pub(super) struct CompareStage {
+    pub options: CompareOptions,
+    /// The recipes that several of the models come from, each with these models.
+    pub recipes: BTreeMap<StageId, Vec<StageId>>,
+}
 
 impl Stage for CompareStage {
     fn kind(&self) -> &'static str {
@@ -125,11 +148,15 @@ impl Stage for CompareStage {
     }
 
     fn parameters(&self) -> serde_json::Value {
-        super::parameters(&self.0)
+        let mut parameters = super::parameters(&self.options);
+        if !self.recipes.is_empty() {
+            parameters["recipes"] = super::parameters(&self.recipes);
+        }
+        parameters
     }
 
     fn inputs(&self) -> Vec<StageId> {
-        super::unique(self.0.models.iter().map(ModelRef::stage).chain([self.0.data.stage()]))
+        super::unique(self.options.models.iter().map(ModelRef::stage).chain([self.options.data.stage()]))
     }
 
     fn is_seeded(&self) -> bool {
@@ -137,14 +164,14 @@ impl Stage for CompareStage {
     }
 
     fn run(&self, context: &Context<'_>) -> Result<(), StageError> {
-        let data = DataSet::load(context.input(self.0.data.stage())?)?;
-        let models = super::load_models(&self.0.models, context)?;
+        let data = DataSet::load(context.input(self.options.data.stage())?)?;
+        let models = super::load_models(&self.options.models, context)?;
         ensure_same_classes(&models)?;
         let validation = data.validation.as_ref().ok_or_else(|| anyhow!("the data has no validation part to rank by"))?;
 
         let mut robustness = Vec::new();
         let mut ranking = Vec::new();
-        let options = &self.0.robustness;
+        let options = &self.options.robustness;
         let samples = first(validation, options.samples.get());
         context.progress.begin("robustness", models.len() as u64, "models");
         for (done, model) in models.iter().enumerate() {
@@ -164,13 +191,19 @@ impl Stage for CompareStage {
         }
         let (ranking, reason) = rank(ranking, options.weight.get());
         context.progress.note(&reason);
+        let recipes = recipes(&self.recipes, &ranking);
+        for recipe in &recipes {
+            let Recipe { recipe, validation_accuracy: Spread { runs, mean, deviation }, .. } = recipe;
+            context.progress.note(&format!("`{recipe}` over {runs} seeds: validation accuracy {mean:.4} ± {deviation:.4}"));
+        }
 
         let significance = match &data.test {
             Some(test) => significance(&models, test, context)?,
             None => Vec::new(),
         };
         let selected = ranking.first().expect("at least one model, by the plan's check").model.clone();
-        let comparison = Comparison { ranking, selected, reason, robustness_samples: samples.len(), robustness, significance };
+        let comparison =
+            Comparison { ranking, recipes, selected, reason, robustness_samples: samples.len(), robustness, significance };
         fs::write_json(&context.out.join("comparison.json"), &comparison)?;
         Ok(())
     }
@@ -267,6 +300,22 @@ fn rank(mut models: Vec<Ranked>, weight: f64) -> (Vec<Ranked>, String) {
     (models, reason)
 }
 
+/// Mean and deviation of the accuracy of each recipe's models.
+fn recipes(recipes: &BTreeMap<StageId, Vec<StageId>>, ranking: &[Ranked]) -> Vec<Recipe> {
+    let recipe = |(recipe, models): (&StageId, &Vec<StageId>)| {
+        let ranked: Vec<&Ranked> = ranking.iter().filter(|ranked| models.contains(&ranked.model)).collect();
+        let validation: Vec<f64> = ranked.iter().map(|ranked| ranked.validation_accuracy).collect();
+        let test: Option<Vec<f64>> = ranked.iter().map(|ranked| ranked.test_accuracy).collect();
+        Some(Recipe {
+            recipe: recipe.clone(),
+            models: models.clone(),
+            validation_accuracy: Spread::of(&validation)?,
+            test_accuracy: test.and_then(|test| Spread::of(&test)),
+        })
+    };
+    recipes.iter().filter_map(recipe).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -279,6 +328,17 @@ mod tests {
             robustness,
             test_accuracy: Some(1.0 - accuracy),
         }
+    }
+
+    #[test]
+    fn a_recipe_is_worth_the_mean_of_its_seeds() {
+        let id = |name: &str| -> StageId { name.parse().unwrap() };
+        let ranking = [ranked("own-2", 0.94, None), ranked("other", 0.93, None), ranked("own", 0.92, None)];
+        let found = recipes(&BTreeMap::from([(id("own"), vec![id("own"), id("own-2")])]), &ranking);
+        let [Recipe { recipe, models, validation_accuracy, test_accuracy: Some(test) }] = &found[..] else { panic!("{found:?}") };
+        assert_eq!((recipe.as_str(), models.len(), validation_accuracy.runs), ("own", 2, 2));
+        assert!((validation_accuracy.mean - 0.93).abs() < 1e-12 && (test.mean - 0.07).abs() < 1e-12, "{found:?}");
+        assert!((validation_accuracy.deviation - 0.02 / 2f64.sqrt()).abs() < 1e-12, "{found:?}");
     }
 
     #[test]

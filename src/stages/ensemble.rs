@@ -121,6 +121,7 @@ impl Stage for EnsembleStage {
             flops_per_image: models.iter().map(|model| model.record.flops_per_image).sum(),
             validation,
             test,
+            teacher: None,
         };
         evaluation_files::write(context.out, &record, &data, None, &models)?;
         Ok(())

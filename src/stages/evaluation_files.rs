@@ -86,6 +86,9 @@ pub(super) fn write(
             });
         }
     }
+    if let Some(teacher) = &record.teacher {
+        metrics["teacher"] = json!(teacher);
+    }
     fs::write_json(&out.join("metrics.json"), &metrics)?;
 
     if let Some(test) = record.test.as_ref().or(record.validation.as_ref()) {

@@ -1,7 +1,7 @@
 //! What is known of every stage's output before anything runs: shapes, classes, parts, models. It is what lets a plan be
 //! checked whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::data::ImageShape;
 use crate::graph::StageId;
@@ -17,6 +17,10 @@ pub(super) struct DataFacts {
     pub validation: bool,
     /// Whether there is a test part.
     pub test: bool,
+    /// The stage that decided which images are to train on.
+    pub origin: StageId,
+    /// Whether the images to train on are varied from epoch to epoch.
+    pub varied: bool,
 }
 
 /// What is known of a model.
@@ -28,6 +32,17 @@ pub(super) struct ModelFacts {
     pub classes: Option<Vec<String>>,
     /// Whether it is a vote of several networks.
     pub ensemble: bool,
+    /// The origins of the data that its networks were trained on.
+    pub origins: BTreeSet<StageId>,
+    /// Whether one of its networks was trained on the validation part too.
+    pub refit: bool,
+}
+
+impl ModelFacts {
+    /// Of a single network that is trained on `data`, and with `refit` on its validation part too.
+    pub(super) fn of_network(data: DataFacts, refit: bool) -> Self {
+        Self { shape: data.shape, classes: data.classes, ensemble: false, origins: BTreeSet::from([data.origin]), refit }
+    }
 }
 
 /// What is known of all stages checked so far. A stage with a problem of its own has no entry, and those that read it are

@@ -13,7 +13,7 @@ use crate::data::merge::MergeOptions;
 use crate::data::split::SplitOptions;
 use crate::graph::Product;
 use crate::score::ScoreOptions;
-use crate::train::TrainOptions;
+use crate::train::{DistillOptions, TrainOptions};
 use crate::tune::TuneOptions;
 
 /// A stage as written in `pipeline.yaml`: the key is the kind, the value its options.
@@ -32,6 +32,8 @@ pub enum StageKind {
     Tune(TuneOptions),
     /// Trains a model.
     Train(TrainOptions),
+    /// Trains a model on what another says of the images: often one that is much smaller than its teacher.
+    Distill(DistillOptions),
     /// Ranks models by accuracy and robustness and selects one.
     Compare(CompareOptions),
     /// Lets models vote.
@@ -55,6 +57,7 @@ impl crate::spec::Kind for StageKind {
             Self::Augment(_) => "augment",
             Self::Tune(_) => "tune",
             Self::Train(_) => "train",
+            Self::Distill(_) => "distill",
             Self::Compare(_) => "compare",
             Self::Ensemble(_) => "ensemble",
             Self::Export(_) => "export",
@@ -69,7 +72,7 @@ impl crate::spec::Kind for StageKind {
             Self::Fetch(_) => Product::Files,
             Self::Merge(_) | Self::Split(_) | Self::Augment(_) => Product::Data,
             Self::Tune(_) => Product::Parameters,
-            Self::Train(_) | Self::Ensemble(_) => Product::Model,
+            Self::Train(_) | Self::Distill(_) | Self::Ensemble(_) => Product::Model,
             Self::Compare(_) => Product::Comparison,
             Self::Export(_) => Product::Export,
             Self::Verify(_) => Product::Verification,

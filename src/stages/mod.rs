@@ -8,12 +8,14 @@ mod cards;
 mod check;
 mod compare;
 mod describe;
+mod distill;
 mod ensemble;
 mod evaluation_files;
 mod export;
 mod facts;
 mod fetch;
 mod kind;
+mod learning;
 mod merge;
 mod model;
 mod predictions;
@@ -54,7 +56,8 @@ pub fn load(file: &str, text: &str, overrides: &[Override], data_dir: Option<&Pa
     let bound =
         spec.stages.iter().map(|stage| PlannedStage { id: stage.id.clone(), stage: bind(stage, &spec, &facts, data_dir) });
     let stages = bound.collect();
-    Ok(Plan::new(spec.name.clone(), spec.seed, spec.artifacts.clone(), stages).expect("the reader has checked the graph"))
+    let plan = Plan::new(spec.name.clone(), spec.seed, spec.artifacts.clone(), stages).expect("the reader has checked the graph");
+    Ok(plan.with_families(spec.families()))
 }
 
 /// The JSON schema of `pipeline.yaml`.
@@ -79,7 +82,16 @@ fn bind(stage: &StageSpec<StageKind>, spec: &Spec<StageKind>, facts: &Facts, dat
         StageKind::Augment(options) => Box::new(augment::AugmentStage(options)),
         StageKind::Tune(options) => Box::new(tune::TuneStage(options)),
         StageKind::Train(options) => Box::new(train::TrainStage(options)),
-        StageKind::Compare(options) => Box::new(compare::CompareStage(options)),
+        StageKind::Distill(options) => Box::new(distill::DistillStage(options)),
+        StageKind::Compare(options) => {
+            let families = spec.families();
+            let compared = |stages: &Vec<StageId>| -> Vec<StageId> {
+                stages.iter().filter(|id| options.models.iter().any(|model| model.stage() == *id)).cloned().collect()
+            };
+            let recipes = families.iter().map(|(name, stages)| (name.clone(), compared(stages)));
+            let recipes = recipes.filter(|(_, models)| models.len() > 1).collect();
+            Box::new(compare::CompareStage { options, recipes })
+        }
         StageKind::Ensemble(options) => Box::new(ensemble::EnsembleStage(options)),
         StageKind::Export(options) => Box::new(export::ExportStage(options)),
         StageKind::Verify(options) => {

@@ -54,6 +54,37 @@ pub(super) struct ModelRecord {
     pub validation: Option<Evaluation>,
     /// Figures on the test part, taken once, when everything was chosen.
     pub test: Option<Evaluation>,
+    /// The model that it learned from, if it did not learn from labels alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<Taught>,
+}
+
+/// What is to be said of a model's teacher beside the model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Taught {
+    /// Its name.
+    pub name: StageId,
+    /// Trainable and running parameters.
+    pub parameters: usize,
+    /// Arithmetic of one image.
+    pub flops_per_image: u64,
+    /// Its accuracy on the validation part.
+    pub validation_accuracy: Option<f64>,
+    /// Its accuracy on the test part.
+    pub test_accuracy: Option<f64>,
+}
+
+impl Taught {
+    /// By the model `teacher`.
+    pub(super) fn by(teacher: &ModelRecord) -> Self {
+        Self {
+            name: teacher.name.clone(),
+            parameters: teacher.parameters,
+            flops_per_image: teacher.flops_per_image,
+            validation_accuracy: teacher.validation.as_ref().map(|part| part.accuracy),
+            test_accuracy: teacher.test.as_ref().map(|part| part.accuracy),
+        }
+    }
 }
 
 /// The temperature of a vote, and how well the vote was calibrated without it.
@@ -207,6 +238,12 @@ pub(super) fn evaluate_part(
 ) -> Result<Evaluation> {
     predictions::save(&dir.join(part.file()), probabilities, predictions::part_digest(images))?;
     evaluate(images.labels(), probabilities.view(), classes).context("the model's predictions cannot be evaluated")
+}
+
+/// Checks that a model tells the classes of some data.
+pub(super) fn ensure_classes(model: &Model, classes: &[String]) -> Result<()> {
+    let lists = [(model.record.name.as_str(), model.record.data.classes.as_slice()), ("the data", classes)];
+    Ok(check_class_lists(&lists)?)
 }
 
 /// Checks that models say the same of the same classes.

@@ -5,6 +5,7 @@ use std::thread;
 
 use rand::RngExt;
 
+use super::Teaching;
 use crate::data::augment::Augmenter;
 use crate::data::{Label, LabelledImages};
 use crate::nn::push_image;
@@ -29,6 +30,13 @@ pub struct Batch {
     pub pixels: Vec<f32>,
     /// Labels, `[N]`.
     pub labels: Vec<Label>,
+    /// What the teacher says of these images, softened, `[N, classes]`; empty without a teacher.
+    pub taught: Vec<f32>,
+}
+
+/// The seed of augmentation in a training whose seed is `training`.
+pub fn augmentation_seed(training: Seed) -> Seed {
+    training.child("augment")
 }
 
 /// Where batches come from.
@@ -41,6 +49,8 @@ pub struct Source<'a> {
     pub batch_size: usize,
     /// Seed of order and augmentation.
     pub seed: Seed,
+    /// Whose variants of the images are learned from, in place of a new one in each epoch.
+    pub teaching: Option<&'a Teaching>,
 }
 
 impl Source<'_> {
@@ -69,19 +79,21 @@ impl Source<'_> {
         let size = self.images.shape().pixels();
         let mut pixels = Vec::with_capacity(indices.len() * size);
         let mut changed = vec![0; size];
-        let seed = self.seed.child("augment");
+        let seed = augmentation_seed(self.seed);
+        let variant = self.teaching.map_or(epoch, |teaching| teaching.variant(epoch));
         for &index in indices {
             let original = self.images.image(index);
             let image = match self.augment {
                 Some(augment) => {
-                    augment.apply(seed, epoch as u64, index as u64, original, &mut changed);
+                    augment.apply(seed, variant as u64, index as u64, original, &mut changed);
                     &changed
                 }
                 None => original,
             };
             push_image(image, self.images.shape().channels, &mut pixels);
         }
-        Batch { pixels, labels: indices.iter().map(|&index| self.images.labels()[index]).collect() }
+        let taught = self.teaching.map_or_else(Vec::new, |teaching| teaching.rows(epoch, indices));
+        Batch { pixels, labels: indices.iter().map(|&index| self.images.labels()[index]).collect(), taught }
     }
 }
 
@@ -99,6 +111,7 @@ fn shuffled(count: usize, seed: Seed) -> Vec<usize> {
 mod tests {
     use super::*;
     use crate::data::ImageShape;
+    use crate::train::variant_of;
 
     struct Stamp;
 
@@ -121,7 +134,7 @@ mod tests {
     #[test]
     fn an_epoch_has_every_image_once_in_an_order_of_its_own() {
         let images = images();
-        let source = Source { images: &images, augment: None, batch_size: 4, seed: Seed::new(1) };
+        let source = Source { images: &images, augment: None, batch_size: 4, seed: Seed::new(1), teaching: None };
         let labels = |index| epoch(&source, index, 0).into_iter().flat_map(|batch| batch.1).collect::<Vec<_>>();
         let (zeroth, first) = (labels(0), labels(1));
         assert_ne!(zeroth, first);
@@ -140,14 +153,14 @@ mod tests {
     fn the_channels_of_a_pixel_lie_side_by_side() {
         let shape = ImageShape { channels: 3, height: 1, width: 2 };
         let images = LabelledImages::new(shape, vec![1, 2, 3, 4, 5, 6], vec![0]).unwrap();
-        let source = Source { images: &images, augment: None, batch_size: 1, seed: Seed::new(1) };
+        let source = Source { images: &images, augment: None, batch_size: 1, seed: Seed::new(1), teaching: None };
         assert_eq!(epoch(&source, 0, 0), [(vec![1.0, 3.0, 5.0, 2.0, 4.0, 6.0], vec![0])]);
     }
 
     #[test]
     fn augmentation_knows_epoch_and_sample() {
         let images = images();
-        let source = Source { images: &images, augment: Some(&Stamp), batch_size: 3, seed: Seed::new(1) };
+        let source = Source { images: &images, augment: Some(&Stamp), batch_size: 3, seed: Seed::new(1), teaching: None };
         for (pixels, labels) in epoch(&source, 2, 0) {
             let expected: Vec<f32> = labels.iter().map(|&label| 140.0 + f32::from(label)).collect();
             assert_eq!(pixels, expected);
@@ -155,9 +168,27 @@ mod tests {
     }
 
     #[test]
+    fn a_teacher_has_judged_the_very_image_that_is_learned_from() {
+        use crate::metrics::Probabilities;
+        use crate::units::{Positive, Probability};
+
+        let images = images();
+        let seed = Seed::new(1);
+        // A teacher that says what it saw: the pixel of the variant.
+        let seen = |epoch| variant_of(&images, Some(&Stamp), seed, epoch).pixels().iter().map(|&p| f32::from(p)).collect();
+        let said = |epoch| Probabilities::from_shape_vec((10, 1), seen(epoch)).unwrap();
+        let teaching = Teaching::new((0..3).map(said).collect(), Positive::new(1.0).unwrap(), Probability::new(0.0).unwrap());
+        let source = Source { images: &images, augment: Some(&Stamp), batch_size: 4, seed, teaching: Some(&teaching) };
+        for epoch in 0..7 {
+            let batches: Vec<Batch> = source.stream(epoch, 0, |batches| batches.iter().collect());
+            assert!(batches.iter().all(|batch| batch.pixels == batch.taught && !batch.taught.is_empty()), "{epoch}");
+        }
+    }
+
+    #[test]
     fn a_consumer_may_stop_early() {
         let images = images();
-        let source = Source { images: &images, augment: None, batch_size: 1, seed: Seed::new(1) };
+        let source = Source { images: &images, augment: None, batch_size: 1, seed: Seed::new(1), teaching: None };
         assert_eq!(source.stream(0, 0, |batches| batches.recv().unwrap().labels.len()), 1);
     }
 }

@@ -1,4 +1,5 @@
-//! The loss: cross entropy of logits, with label smoothing; and what it is worth on data that is only watched.
+//! The loss: cross entropy of logits with the labels, smoothed or not, and with what a teacher says; and what a model is worth
+//! on data that is only watched.
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -15,6 +16,19 @@ pub fn cross_entropy(logits: Tensor<2>, labels: &[Label], smoothing: f64) -> Ten
     for (row, &label) in labels.iter().enumerate() {
         targets[row * classes + usize::from(label)] += (1.0 - smoothing) as f32;
     }
+    with_targets(logits, targets)
+}
+
+/// Mean cross entropy of softmax(logits / T) with `taught`, a teacher's probabilities softened by the same temperature T, times
+/// T², which keeps the size of its gradient (Hinton, Vinyals and Dean, 2015). Both are `[N, classes]`. It is the
+/// Kullback-Leibler divergence from the teacher but for a constant. Gives one number, `[1]`.
+pub fn distillation(logits: Tensor<2>, taught: Vec<f32>, temperature: f64) -> Tensor<1> {
+    with_targets(logits.div_scalar(temperature), taught).mul_scalar(temperature * temperature)
+}
+
+/// Mean cross entropy of `logits` with the distributions `targets`, both `[N, classes]`.
+fn with_targets(logits: Tensor<2>, targets: Vec<f32>) -> Tensor<1> {
+    let [rows, classes] = logits.dims();
     let targets = Tensor::<2>::from_data(TensorData::new(targets, [rows, classes]), &Device::flex());
     (log_softmax(logits, 1) * targets).sum().div_scalar(-(rows as f64))
 }
@@ -74,6 +88,44 @@ mod tests {
         check(&[1.0, 0.0], &[0], 0.2, 0.9 * (1.0 + (-1f64).exp()).ln() + 0.1 * (1.0 + 1f64.exp()).ln());
         check(&[1000.0, 0.0], &[1], 0.0, 1000.0);
         check(&[0.0, 0.0, 0.0, 3.0, 0.0, 0.0], &[2, 0], 0.0, (3f64.ln() + (1.0 + 2.0 * (-3f64).exp()).ln()) / 2.0);
+    }
+
+    fn taught(logits: &[f32], taught: &[f32], temperature: f64) -> f64 {
+        let data = TensorData::new(logits.to_vec(), [2, logits.len() / 2]);
+        let logits = Tensor::<2>::from_data(data, &Device::flex());
+        f64::from(distillation(logits, taught.to_vec(), temperature).into_scalar::<f32>())
+    }
+
+    #[test]
+    fn a_teacher_sure_of_the_label_teaches_what_the_label_does() {
+        let logits = [0.5, -1.0, 2.0, 0.0, 3.0, -0.5];
+        let soft = taught(&logits, &[0.0, 0.0, 1.0, 1.0, 0.0, 0.0], 1.0);
+        assert!((soft - loss(&logits, &[2, 0], 0.0)).abs() < 1e-6, "{soft}");
+        // Least where the student says the same; there it is T² times the teacher's entropy.
+        let same = taught(&[3f32.ln(), 0.0, 0.0, 3f32.ln()], &[0.75, 0.25, 0.25, 0.75], 1.0);
+        let entropy = -(0.75 * 0.75f64.ln() + 0.25 * 0.25f64.ln());
+        assert!((same - entropy).abs() < 1e-6, "{same}, not {entropy}");
+    }
+
+    #[test]
+    fn the_gradient_of_the_soft_loss_is_that_of_finite_differences() {
+        let logits = [0.5, -1.0, 2.0, 0.0, 3.0, -0.5];
+        let teacher = [0.2, 0.3, 0.5, 0.7, 0.1, 0.2];
+        for temperature in [1.0, 0.5, 4.0] {
+            let data = TensorData::new(logits.to_vec(), [2, 3]);
+            let input = Tensor::<2>::from_data(data, &Device::flex().autodiff()).require_grad();
+            let gradients = distillation(input.clone(), teacher.to_vec(), temperature).backward();
+            let found = input.grad(&gradients).unwrap().try_into_vec_as::<f32>().unwrap();
+            for (index, &found) in found.iter().enumerate() {
+                let moved = |by: f32| {
+                    let mut logits = logits;
+                    logits[index] += by;
+                    taught(&logits, &teacher, temperature)
+                };
+                let expected = (moved(0.01) - moved(-0.01)) / 0.02;
+                assert!((f64::from(found) - expected).abs() < 1e-3, "{temperature}, {index}: {found}, not {expected}");
+            }
+        }
     }
 
     #[test]

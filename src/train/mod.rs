@@ -11,14 +11,16 @@ mod options;
 mod overlay;
 mod run;
 mod schedule;
+mod teaching;
 
 pub use batches::Augment;
 pub use history::{EpochRecord, EpochTiming, history_csv};
 pub use loss::{Evaluation, evaluate};
 pub use optimizer::{AdamOptions, AdamwOptions, Clip, MuonOptions, OptimizerOptions, SgdOptions};
-pub use options::{AverageOptions, EarlyStopping, EmaOptions, Monitor, Precision, TrainOptions, TrainSettings};
+pub use options::{AverageOptions, DistillOptions, EarlyStopping, EmaOptions, Monitor, Precision, TrainOptions, TrainSettings};
 pub use overlay::OverlayError;
 pub use run::{Chosen, Ending, OnEpoch, TrainError, TrainRequest, Trained, Transfer, train};
 pub use schedule::{
     CosineOptions, ExponentialOptions, OneCycleOptions, OneCycleShape, PlateauOptions, ScheduleOptions, StepOptions,
 };
+pub use teaching::{Teaching, variant_of};

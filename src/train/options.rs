@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{AdamOptions, AdamwOptions, Clip, OptimizerOptions, ScheduleOptions};
 use crate::graph::{DataRef, ModelRef, ParametersRef};
 use crate::nn::{ModelOptions, Views};
-use crate::units::{BatchSize, Count, Epochs, NonNegative, Probability};
+use crate::units::{BatchSize, Count, Epochs, NonNegative, Positive, Probability, Seeds};
 
 macro_rules! options {
     ($($(#[$meta:meta])* $field:ident: $type:ty,)*) => {
@@ -51,13 +51,64 @@ macro_rules! options {
             /// initialised (transfer learning).
             #[serde(default)]
             pub start_from: Option<ModelRef>,
+            /// How many models are trained so, each with a seed of its own: the stage `optimum` with 3 seeds stands for `optimum`,
+            /// `optimum-2` and `optimum-3`, and where a list of models names `optimum`, all of them are meant.
+            #[serde(default = "defaults::seeds", skip_serializing)]
+            pub seeds: Seeds,
             $($(#[$meta])* pub $field: $type,)*
+        }
+
+        /// Options of the stage kind `distill`, which makes a model that has learned from another.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct DistillOptions {
+            /// The data to train on: its training part, with its validation part to watch.
+            pub data: DataRef,
+            /// The model: a preset with options, or layers one by one.
+            pub model: ModelOptions,
+            /// Views of an image over which the model averages; one, the image as it is, unless given.
+            #[serde(default, skip_serializing_if = "Views::is_single")]
+            pub views: Views,
+            /// The model to learn from, a single one or an ensemble, which was trained on the training part of the same data.
+            pub teacher: ModelRef,
+            /// By what the logits of both are divided in the loss, so that the probabilities of wrong classes count for more; the
+            /// loss is multiplied by its square, which keeps the size of gradients (Hinton and others, 2015).
+            #[serde(default = "defaults::temperature")]
+            pub temperature: Positive,
+            /// The share of the loss that stays with the true labels.
+            #[serde(default = "defaults::labels")]
+            pub labels: Probability,
+            /// In how many variants the teacher judges each training image, before the training. Epoch e learns from
+            /// variant e mod `variants`, and of just this variant the teacher's probabilities: both see the same image
+            /// (Beyer and others, 2022). As many as `epochs` unless given, and 1 where images are not varied from epoch to epoch.
+            #[serde(default)]
+            pub variants: Option<Count>,
+            /// How many models are trained so, each with a seed of its own, as for `train`.
+            #[serde(default = "defaults::seeds", skip_serializing)]
+            pub seeds: Seeds,
+            $($(#[$meta])* pub $field: $type,)*
+        }
+
+        impl DistillOptions {
+            /// How the network is trained, whatever its architecture, data and teacher.
+            pub fn settings(&self) -> TrainSettings {
+                TrainSettings { $($field: self.$field.clone(),)* }
+            }
         }
 
         impl TrainOptions {
             /// Options that train `model` on `data` in the manner of `settings`.
             pub fn new(data: DataRef, model: ModelOptions, settings: TrainSettings) -> Self {
-                Self { data, model, views: Views::default(), params: None, refit: false, start_from: None, $($field: settings.$field,)* }
+                Self {
+                    data,
+                    model,
+                    views: Views::default(),
+                    params: None,
+                    refit: false,
+                    start_from: None,
+                    seeds: Seeds::ONE,
+                    $($field: settings.$field,)*
+                }
             }
 
             /// How the network is trained, whatever its architecture and data.
@@ -133,6 +184,15 @@ mod defaults {
     }
     pub fn early_stopping() -> Option<EarlyStopping> {
         None
+    }
+    pub fn seeds() -> Seeds {
+        Seeds::ONE
+    }
+    pub fn temperature() -> Positive {
+        Positive::new(1.0).expect("1 is above 0")
+    }
+    pub fn labels() -> Probability {
+        Probability::new(0.0).expect("0 is in range")
     }
     pub fn precision() -> Precision {
         Precision::Fp32

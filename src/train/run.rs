@@ -5,17 +5,18 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use burn::module::Module;
+use burn::tensor::Tensor;
 use serde_json::json;
 
 use super::average::Average;
 use super::batches::{Augment, Batch, Source};
 use super::checkpoint::{Checkpoint, State};
 use super::history::{EpochRecord, EpochTiming, should_stop, standing};
-use super::loss::{Evaluation, count_correct, cross_entropy, evaluate};
+use super::loss::{Evaluation, count_correct, cross_entropy, distillation, evaluate};
 use super::optimizer::Optimizer;
 use super::schedule::{Position, learning_rate, plateau_rate};
-use super::{EarlyStopping, Precision, ScheduleOptions, TrainSettings};
-use crate::data::LabelledImages;
+use super::{EarlyStopping, Precision, ScheduleOptions, Teaching, TrainSettings};
+use crate::data::{Label, LabelledImages};
 use crate::digest::Digest;
 use crate::nn::accelerated::has_half;
 use crate::nn::{Architecture, LayerError, Network, Parameter, WeightTensor, Weights, image_tensor};
@@ -39,6 +40,8 @@ pub struct TrainRequest<'a> {
     pub augment: Option<&'a dyn Augment>,
     /// Origin of initial weights, order, augmentation and dropout.
     pub seed: Seed,
+    /// What a teacher says of the images to learn from; without one, the labels alone are learned.
+    pub teaching: Option<&'a Teaching>,
     /// Weights to start from: those whose name and shape fit are taken, the rest is initialised.
     pub initial: Option<&'a [WeightTensor]>,
     /// A folder for checkpoints that belongs to this training alone; without one there are none.
@@ -61,6 +64,7 @@ impl<'a> TrainRequest<'a> {
             validation: None,
             augment: None,
             seed,
+            teaching: None,
             initial: None,
             scratch: None,
             progress: &Silent,
@@ -187,6 +191,9 @@ fn check(request: &TrainRequest<'_>) -> Result<(), TrainError> {
     if request.train.is_empty() {
         return Err(TrainError::Settings("there are no training images".into()));
     }
+    if let Some(teaching) = request.teaching {
+        teaching.check(request.train.len(), request.architecture.classes).map_err(TrainError::Settings)?;
+    }
     for (what, images) in [("training", Some(request.train)), ("validation", request.validation)] {
         let Some(images) = images else { continue };
         let (expected, classes) = (request.architecture.input, request.architecture.classes);
@@ -267,6 +274,7 @@ impl<'a> Training<'a> {
                 augment: request.augment,
                 batch_size: settings.batch_size.get(),
                 seed: request.seed,
+                teaching: request.teaching,
             },
             network: Some(network.train()),
             optimizer,
@@ -324,15 +332,14 @@ impl<'a> Training<'a> {
 
     /// One batch: forward, loss, backward, new weights.
     fn step(&mut self, batch: Batch) -> Result<(), TrainError> {
-        let settings = self.request.settings;
-        let count = batch.labels.len();
+        let Batch { pixels, labels, taught } = batch;
         let step = self.state.epoch * self.source.batches() + self.state.batch;
         let rate = self.learning_rate(step);
         let mut network = self.network.take().expect("put back after every step");
 
-        let images = image_tensor(batch.pixels, self.request.architecture.input); // [N, H, W, C]
+        let images = image_tensor(pixels, self.request.architecture.input); // [N, H, W, C]
         let logits = network.forward_training(images, self.request.seed.child("dropout").index(step as u64)); // [N, classes]
-        let loss = cross_entropy(logits.clone(), &batch.labels, settings.label_smoothing.get()); // [1]
+        let loss = self.loss(logits.clone(), &labels, taught); // [1]
         let loss_value = f64::from(loss.clone().into_scalar::<f32>());
         if !loss_value.is_finite() {
             return Err(self.diverged("the loss"));
@@ -345,11 +352,22 @@ impl<'a> Training<'a> {
 
         self.network = Some(network);
         self.state.batch += 1;
-        self.state.seen += count;
-        self.state.loss += loss_value * count as f64;
-        self.state.correct += count_correct(&logits, &batch.labels);
+        self.state.seen += labels.len();
+        self.state.loss += loss_value * labels.len() as f64;
+        self.state.correct += count_correct(&logits, &labels);
         self.state.learning_rate = rate;
         Ok(())
+    }
+
+    /// How far `logits`, `[N, classes]`, are from the labels and from what the teacher says; `[1]`.
+    fn loss(&self, logits: Tensor<2>, labels: &[Label], taught: Vec<f32>) -> Tensor<1> {
+        let by_labels = |logits| cross_entropy(logits, labels, self.request.settings.label_smoothing.get());
+        let Some(teaching) = self.request.teaching else { return by_labels(logits) };
+        let by_teacher = |logits| distillation(logits, taught, teaching.temperature);
+        match teaching.labels {
+            0.0 => by_teacher(logits),
+            share => by_teacher(logits.clone()).mul_scalar(1.0 - share) + by_labels(logits).mul_scalar(share),
+        }
     }
 
     fn learning_rate(&self, step: usize) -> f64 {
@@ -527,6 +545,7 @@ fn fingerprint(request: &TrainRequest<'_>) -> Digest {
         "validation": request.validation.map(images),
         "initial": initial,
         "augmented": request.augment.is_some(),
+        "teaching": request.teaching.map(Teaching::digest),
     }))
 }
 

@@ -167,3 +167,31 @@ stages:
        |                                                             ^^^^^^^^^^
     "#);
 }
+
+/// What stages with several seeds and students with teachers ask of the stages around them.
+#[test]
+fn seeds_and_teachers_are_checked_before_anything_runs() {
+    let text = r#"version: 1
+stages:
+  raw:     { fetch: { dataset: garments } }
+  merged:  { merge: { data: raw, train: "*.csv" } }
+  parts:   { split: { data: merged } }
+  other:   { split: { data: merged, validation: 0.5 } }
+  varied:  { augment: { data: parts, shift: 1 } }
+  good:    { train: { data: parts, model: mlp, seeds: 2 } }
+  refit:   { train: { data: parts, model: mlp, refit: true } }
+  foreign: { train: { data: other, model: mlp } }
+  vote:    { ensemble: { models: [good, refit], weights: [1, 2], data: parts } }
+  fine:    { distill: { data: varied, model: mlp, teacher: good, variants: 4, seeds: 2 } }
+  tainted: { distill: { data: parts, model: mlp, teacher: vote } }
+  strange: { distill: { data: parts, model: mlp, teacher: foreign } }
+  same:    { distill: { data: parts, model: mlp, teacher: good, variants: 2 } }
+  many:    { distill: { data: varied, model: mlp, teacher: good, epochs: 2, variants: 3 } }
+  labels:  { distill: { data: parts, model: mlp, teacher: good, labels: 1 } }
+  smooth:  { distill: { data: parts, model: mlp, teacher: good, label_smoothing: 0.1 } }
+  wrong:   { distill: { data: parts, model: { layers: [flatten, { dense: { units: 9 } }] }, teacher: good, seeds: 3 } }
+  out:     { export: { models: [good, good-2] } }
+"#;
+    let problems = stages::load("pipeline.yaml", text, &[], None).unwrap_err();
+    insta::assert_snapshot!(problems.to_string(), @"");
+}

@@ -209,6 +209,73 @@ fn a_model_can_start_from_the_weights_of_another() {
 }
 
 #[test]
+fn more_seeds_retrain_nothing_and_are_meant_by_the_name_of_the_first() {
+    let workshop = small();
+    workshop.pipeline(&["run", "--until", "compared"]).expect(0);
+    let before = digests(&workshop);
+
+    let three = ["-S", "first.seeds=3", "-S", "second.epochs=1"];
+    let with = |arguments: &[&str]| workshop.pipeline(&[arguments, &three[..]].concat());
+    let planned = with(&["plan"]).expect(0).stdout;
+    let fate = |stage: &str| planned.lines().find(|line| line.split_whitespace().next() == Some(stage)).unwrap_or_default();
+    assert!(fate("first").contains("cached"), "{planned}");
+    assert!(fate("first-2").contains("has not run yet") && fate("first-3").contains("has not run yet"), "{planned}");
+    assert!(with(&["dag"]).expect(0).stdout.contains("first-3"));
+    with(&["explain", "first-2"]).expect(0).says("first, first-2, first-3");
+
+    with(&["run", "-s", "first"]).expect(0).says("ran 2 stages, 1 cached");
+    with(&["run", "--downstream", "first", "-n"]).expect(1).says("second"); // which is not made yet in this form
+    with(&["run", "--until", "compared"]).expect(0).says("over seeds");
+    let after = digests(&workshop);
+    assert_eq!(after["first"], before["first"]);
+    assert_ne!(after["first"], after["first-2"]);
+    assert_ne!(after["first-2"], after["first-3"]);
+
+    let compared: serde_json::Value = serde_json::from_str(&workshop.read("artifacts/compared.json")).unwrap();
+    assert_eq!(compared["ranking"].as_array().map(Vec::len), Some(4));
+    let recipe = &compared["recipes"][0];
+    assert_eq!(recipe["models"], serde_json::json!(["first", "first-2", "first-3"]));
+    assert_eq!((&recipe["recipe"], &recipe["test_accuracy"]["runs"]), (&"first".into(), &3.into()));
+    workshop.pipeline(&["metrics"]).expect(0).says("over seeds");
+    workshop.pipeline(&["plan", "-S", "first-2.epochs=1"]).expect(3).says("there is no stage `first-2`");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_student_is_a_model_like_any_other_and_follows_its_teacher() {
+    let student = r#"
+  student:  { distill: { data: varied, model: { mlp: { units: [8] } }, teacher: vote, epochs: 4, variants: 2, temperature: 2, labels: 0.1 } }
+  better:   { compare: { models: [vote, student], data: parts, robustness: { perturbations: [] } } }
+  shipped:  { export: { models: [student] } }
+  proven:   { verify: { export: shipped, data: parts } }
+  sheet:    { report: { of: [better, proven] } }
+"#;
+    let text = format!("{SMALL}{student}");
+    let workshop = Workshop::with(&text);
+    workshop.pipeline(&["run", "--until", "sheet"]).expect(0);
+    let metrics: serde_json::Value = serde_json::from_str(&workshop.read("artifacts/student/metrics.json")).unwrap();
+    assert_eq!(metrics["teacher"]["name"], "vote");
+    for path in ["/teacher/flops_per_image", "/teacher/test_accuracy", "/test/accuracy"] {
+        assert!(metrics.pointer(path).is_some_and(serde_json::Value::is_number), "{path}");
+    }
+    assert!(workshop.read("artifacts/sheet.html").contains("Learned from vote: accuracy"));
+    assert!(workshop.read("artifacts/student/MODEL_CARD.md").contains("Learned from vote"));
+
+    // Another teacher, another student.
+    let planned = workshop.pipeline(&["plan", "-S", "second.epochs=1"]).expect(0).stdout;
+    let student = planned.lines().find(|line| line.starts_with("student")).unwrap();
+    assert!(student.contains("may run") && student.contains("input `vote` will change"), "{planned}");
+
+    // Interrupted in its training, it goes on, asks the teacher nothing again, and ends in the same bytes.
+    let longer = ["-S", "student.epochs=600", "-S", "student.labels=0.5", "--until", "student"];
+    let whole = Workshop::with(&text);
+    whole.pipeline(&[&["run", "pipeline.yaml"], &longer[..]].concat()).expect(0);
+    assert_eq!(interrupt_at(&workshop, &longer, "epoch 200/600"), Some(130));
+    workshop.pipeline(&[&["run", "pipeline.yaml"], &longer[..]].concat()).expect(0);
+    assert_eq!(digests(&workshop)["student"], digests(&whole)["student"]);
+}
+
+#[test]
 fn exit_codes_are_those_published() {
     let workshop = small();
     workshop.pipeline(&["run", "--no-such-flag"]).expect(2);

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::super::chart::axis::Unit;
 use super::super::chart::line::{Axis, AxisKind, LineChart, Series, Size, Style, line_chart, line_legend};
-use super::super::data::{ComparisonReport, Interval, PairTest, ReportData};
+use super::super::data::{ComparisonReport, Interval, PairTest, ReportData, SpreadReport};
 use super::super::format;
 use super::{Entry, Head, Section, table};
 
@@ -15,6 +15,7 @@ pub(super) fn section(data: &ReportData) -> Option<Section> {
     let comparison = data.comparison.as_ref()?;
     let parts = [
         ("ranking", "Ranking", ranking(comparison)),
+        ("recipes", "Over seeds", recipes(comparison)),
         ("robustness", "Robustness", robustness(data, comparison)),
         ("significance", "Significance", significance(comparison)),
     ];
@@ -45,6 +46,34 @@ fn ranking(comparison: &ComparisonReport) -> Markup {
         }
         @if !comparison.ranking.is_empty() { (table(&[Head::Text("Rank"), Head::Text("Model"), Head::Number("Clean accuracy"), Head::Number("Perturbed accuracy"), Head::Number("Score")], &rows)) }
     }
+}
+
+fn recipes(comparison: &ComparisonReport) -> Markup {
+    if comparison.recipes.is_empty() {
+        return html! {};
+    }
+    let rows = html! {
+        @for recipe in &comparison.recipes {
+            tr title=(recipe.models.join(", ")) {
+                th scope="row" { (recipe.recipe) }
+                td { (recipe.models.len()) }
+                td { (spread(&recipe.validation_accuracy)) }
+                td { (recipe.test_accuracy.as_ref().map_or(format::DASH.to_owned(), spread)) }
+            }
+        }
+    };
+    html! {
+        (table(&[Head::Text("Recipe"), Head::Number("Seeds"), Head::Number("Validation accuracy"), Head::Number("Test accuracy")], &rows))
+        p.legend-note {
+            "Mean ± sample standard deviation over trainings that differ in their seed alone, in percent. What a recipe is worth is "
+            "its mean; the best of its seeds was lucky."
+        }
+    }
+}
+
+/// `93.12 ± 0.11`, in percent.
+fn spread(spread: &SpreadReport) -> String {
+    format!("{} ± {}", format::fixed(spread.mean * 100.0, 2), format::fixed(spread.deviation * 100.0, 2))
 }
 
 fn robustness(data: &ReportData, comparison: &ComparisonReport) -> Markup {
@@ -222,6 +251,20 @@ mod tests {
     fn what_may_be_chance_is_not_marked() {
         let markup = significance(&comparison(0.2)).into_string();
         assert!(markup.contains("class=\"even\"") && !markup.contains("*<span") && markup.contains("p = 0.200"), "{markup}");
+    }
+
+    #[test]
+    fn recipes_are_shown_with_their_deviation() {
+        use super::super::super::data::RecipeReport;
+        let recipe = RecipeReport {
+            recipe: "basic".to_owned(),
+            models: vec!["basic".to_owned(), "basic-2".to_owned()],
+            validation_accuracy: SpreadReport { mean: 0.9313, deviation: 0.0011 },
+            test_accuracy: None,
+        };
+        assert_eq!(recipes(&ComparisonReport::default()).into_string(), "");
+        let markup = recipes(&ComparisonReport { recipes: vec![recipe], ..Default::default() }).into_string();
+        assert!(markup.contains("title=\"basic, basic-2\"") && markup.contains("93.13 ± 0.11"), "{markup}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::super::data::{
     CalibrationReport, EvaluationReport, FiltersReport, ModelReport, Picture, ReportData, TemperatureReport,
 };
 use super::super::format;
+use super::super::teaching::beside_teacher;
 use super::{Entry, Head, Section, image, share_bar, table};
 use crate::data::ImageShape;
 
@@ -39,6 +40,7 @@ fn one(data: &ReportData, index: usize, model: &ModelReport) -> Markup {
                 }
             }
             @if model.views > 1 { p { "Mean of its probabilities over " (model.views) " views of an image, mirrored or moved." } }
+            @if let Some(text) = beside_teacher(model) { p { (text) } }
             @if let Some(test) = &model.test { (evaluation(data, model, test)) }
             @if let Some(vote) = &model.temperature { (temperature(model, vote)) }
             @if let Some(filters) = &model.filters { (first_filters(model, filters)) }

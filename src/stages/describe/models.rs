@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use crate::nn::Layer;
 use crate::report::{
-    CalibrationReport, EpochReport, EvaluationReport, Fact, FiltersReport, MemberWeight, ModelReport, TemperatureReport,
-    TrainingReport,
+    CalibrationReport, EpochReport, EvaluationReport, Fact, FiltersReport, MemberWeight, ModelReport, TeacherReport,
+    TemperatureReport, TrainingReport,
 };
 use crate::stages::model::{Model, ModelRecord, VoteTemperature};
 use crate::train::EpochRecord;
@@ -28,6 +28,11 @@ pub(in crate::stages) fn describe(model: &Model) -> Result<ModelReport> {
         temperature: record.temperature.as_ref().map(|vote| temperature(record, vote)),
         parameters: record.parameters as u64,
         flops_per_image: record.flops_per_image,
+        teacher: record.teacher.as_ref().map(|teacher| TeacherReport {
+            model: teacher.name.to_string(),
+            flops_per_image: teacher.flops_per_image,
+            accuracy: if record.test.is_some() { teacher.test_accuracy } else { teacher.validation_accuracy },
+        }),
         training: if model.is_ensemble() { None } else { Some(training(model)?) },
         test: record.test.as_ref().or(record.validation.as_ref()).map(EvaluationReport::try_from).transpose()?,
         filters: if model.is_ensemble() { None } else { filters(model) },

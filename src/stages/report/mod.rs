@@ -82,7 +82,7 @@ impl Stage for ReportStage {
 
     fn run(&self, context: &Context<'_>) -> Result<(), StageError> {
         let sources = Sources { stage: self, context };
-        let found = sources.of_kind(&["train", "ensemble"]).map(|(_, dir)| Model::load(dir));
+        let found = sources.of_kind(&["train", "distill", "ensemble"]).map(|(_, dir)| Model::load(dir));
         let models = found.collect::<Result<Vec<_>>>()?;
         // The data as the models see it: the last stage that makes data.
         let set = sources.of_kind(&["merge", "split", "augment"]).last().map(|(_, dir)| DataSet::load(dir)).transpose()?;

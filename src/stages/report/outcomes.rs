@@ -4,9 +4,10 @@ use anyhow::Result;
 
 use super::Sources;
 use crate::fs;
+use crate::metrics::Spread;
 use crate::report::{
-    ComparisonReport, Gate, Importance, Interval, PairTest, RankedModel, RobustnessPoint, RobustnessReport, ScoringReport,
-    TrialReport, TrialStatus, TuningReport, VerificationReport, VerifiedModel,
+    ComparisonReport, Gate, Importance, Interval, PairTest, RankedModel, RecipeReport, RobustnessPoint, RobustnessReport,
+    ScoringReport, SpreadReport, TrialReport, TrialStatus, TuningReport, VerificationReport, VerifiedModel,
 };
 use crate::score::ScoreSummary;
 use crate::stages::compare::Comparison;
@@ -77,8 +78,16 @@ pub(super) fn comparison(sources: &Sources<'_>) -> Result<Option<ComparisonRepor
         p_value: pair.test.p_value,
         method: pair.test.method.name().to_owned(),
     });
+    let spread = |spread: &Spread| SpreadReport { mean: spread.mean, deviation: spread.deviation };
+    let recipes = comparison.recipes.iter().map(|recipe| RecipeReport {
+        recipe: recipe.recipe.to_string(),
+        models: recipe.models.iter().map(ToString::to_string).collect(),
+        validation_accuracy: spread(&recipe.validation_accuracy),
+        test_accuracy: recipe.test_accuracy.as_ref().map(spread),
+    });
     Ok(Some(ComparisonReport {
         ranking: ranked.collect(),
+        recipes: recipes.collect(),
         selected: comparison.selected.to_string(),
         reason: comparison.reason.clone(),
         robustness: robustness.collect(),

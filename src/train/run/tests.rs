@@ -8,7 +8,9 @@ use rand::RngExt;
 use super::*;
 use crate::data::ImageShape;
 use crate::fs;
+use crate::metrics::Probabilities;
 use crate::nn::{ModelOptions, Normalisation};
+use crate::units::{Positive, Probability};
 
 const SHAPE: ImageShape = ImageShape { channels: 1, height: 8, width: 8 };
 const CLASSES: usize = 4;
@@ -144,6 +146,67 @@ fn an_interrupted_training_ends_in_the_same_bytes() {
     }
 }
 
+/// A teacher that is as sure of `labels` as `share` says.
+fn teacher(labels: &[u8], share: f32) -> Probabilities {
+    let other = (1.0 - share) / (CLASSES - 1) as f32;
+    let told = |(row, class): (usize, usize)| if usize::from(labels[row]) == class { share } else { other };
+    Probabilities::from_shape_fn((labels.len(), CLASSES), told)
+}
+
+fn teaching(variants: Vec<Probabilities>, temperature: f64, labels: f64) -> Teaching {
+    Teaching::new(variants, Positive::new(temperature).unwrap(), Probability::new(labels).unwrap())
+}
+
+#[test]
+fn a_student_learns_what_its_teacher_says_and_not_the_labels() {
+    let honest = quadrants(64, 60, 1);
+    let watched = quadrants(64, 60, 2);
+    let wrong: Vec<u8> = honest.labels().iter().map(|label| (label + 1) % 4).collect();
+    let images = LabelledImages::new(SHAPE, honest.pixels(), wrong).unwrap();
+    let architecture = architecture(r#"{"mlp": {"units": [16], "dropout": 0}}"#);
+    let settings = settings(r#"{"epochs": 30, "batch_size": 16, "optimizer": {"adam": {"learning_rate": 0.01}}}"#);
+    let accuracy = |temperature: f64, labels: f64| {
+        let teaching = teaching(vec![teacher(honest.labels(), 0.9)], temperature, labels);
+        let request = TrainRequest::new(&architecture, &settings, &images, Seed::new(1));
+        let trained = train(TrainRequest { validation: Some(&watched), teaching: Some(&teaching), ..request }).unwrap();
+        trained.history.last().unwrap().validation_accuracy.unwrap()
+    };
+    for (temperature, labels) in [(1.0, 0.0), (3.0, 0.0), (1.0, 0.2)] {
+        assert!(accuracy(temperature, labels) > 0.9, "{temperature}, {labels}: {}", accuracy(temperature, labels));
+    }
+    assert!(accuracy(1.0, 0.9) < 0.2, "with most of the loss on wrong labels, they are what is learned");
+}
+
+#[test]
+fn an_interrupted_student_ends_in_the_same_bytes_and_goes_on_with_no_other_teacher() {
+    let images = quadrants(30, 30, 1);
+    let architecture = architecture(r#"{"basic": {"filters": [3, 4], "units": 6}}"#);
+    let settings = settings(r#"{"epochs": 4, "batch_size": 8, "label_smoothing": 0.1}"#);
+    let two = |share| teaching(vec![teacher(images.labels(), share), teacher(images.labels(), 0.6)], 2.0, 0.3);
+    let run = |teaching: &Teaching, scratch: Option<&Path>, progress: &dyn Progress| {
+        let request = TrainRequest::new(&architecture, &settings, &images, Seed::new(7));
+        train(TrainRequest { augment: Some(&Mirror), teaching: Some(teaching), scratch, progress, ..request })
+    };
+    let whole = run(&two(0.9), None, &Silent).unwrap();
+    assert_ne!(whole.weights, run(&two(0.8), None, &Silent).unwrap().weights);
+    let dir = tempfile::tempdir().unwrap();
+    for interruption in 0.. {
+        let progress = Watcher::new(3);
+        match run(&two(0.9), Some(dir.path()), &progress) {
+            Ok(trained) => {
+                assert!(interruption >= 4);
+                assert_eq!((trained.weights, trained.history), (whole.weights, whole.history));
+                break;
+            }
+            Err(TrainError::Interrupted(_)) => assert_eq!(progress.warnings(), [""; 0]),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let progress = Watcher::new(1000);
+    run(&two(0.8), Some(dir.path()), &progress).unwrap();
+    assert!(progress.warnings()[0].contains("it belongs to another training"), "{:?}", progress.warnings());
+}
+
 #[test]
 fn the_seed_decides_and_nothing_else() {
     let images = quadrants(20, 30, 1);
@@ -259,6 +322,11 @@ fn what_cannot_be_trained_is_said() {
     insta::assert_snapshot!(error(r#"{"epochs": 1, "batch_size": 16, "optimizer": {"sgd": {"learning_rate": 1e39}}}"#, &images), @"the training diverged: a weight is not a finite number in epoch 1, step 1 (learning rate 1e39); try a lower `learning_rate`, a longer `warm_up`, or `clip: { norm: 1.0 }`");
     insta::assert_snapshot!(error(r#"{"epochs": 1, "warm_up": 1}"#, &images), @"`warm_up` of 1 epochs leaves nothing of the 1 `epochs`; make it shorter");
     insta::assert_snapshot!(error("{}", &images.select(&[])), @"there are no training images");
+    let foreign = teaching(vec![teacher(&[0, 1], 0.5)], 1.0, 0.0);
+    let defaults = TrainSettings::default();
+    let request = TrainRequest::new(&network, &defaults, &images, Seed::new(1));
+    let refused = train(TrainRequest { teaching: Some(&foreign), ..request }).unwrap_err().to_string();
+    insta::assert_snapshot!(refused, @"the teacher's probabilities are for 2 images of 4 classes, but there are 16 of 4");
     insta::assert_snapshot!(error("{}", &LabelledImages::new(ImageShape::MNIST, vec![0; 784], vec![0]).unwrap()), @"the network takes images of 1×8×8, but the training images are of 1×28×28");
     insta::assert_snapshot!(error("{}", &LabelledImages::new(SHAPE, vec![0; 64], vec![4]).unwrap()), @"a training image has label 4, but the network has 4 classes, counted from 0");
 }

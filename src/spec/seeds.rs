@@ -1,0 +1,203 @@
+//! `seeds: 3`: one stage of the file that stands for several, which differ in their seed alone.
+//!
+//! A stage's seed derives from its name. So `optimum` with `seeds: 3` is written out as the stages `optimum`, `optimum-2` and
+//! `optimum-3`; the first keeps the name, and with it the seed and the key in the cache, that it has alone. Where a list names
+//! `optimum` (`models: [basic, optimum]`), all of them are meant; a single name (`teacher: optimum`) means the first.
+//!
+//! It is the tree that is changed, and a copy of a node keeps the place of its original: everything later treats the copies
+//! like stages that are written in the file, and shows what is wrong where it is written.
+
+use std::collections::BTreeMap;
+
+use super::node::{Key, Node, Value};
+use super::problem::{Place, Problems};
+use super::references::{ReferenceUse, spot};
+use super::scalar::Scalar;
+use crate::graph::StageId;
+use crate::units::Seeds;
+
+/// The option that says how many.
+const OPTION: &str = "seeds";
+
+/// The stages of the file that stand for several, each with the names of the further ones.
+pub(super) struct Families(BTreeMap<StageId, Vec<StageId>>);
+
+impl Families {
+    /// The name in the file that `id` comes from; its own for most.
+    pub fn entry_of<'a>(&'a self, id: &'a StageId) -> &'a StageId {
+        self.0.iter().find(|(_, further)| further.contains(id)).map_or(id, |(entry, _)| entry)
+    }
+}
+
+/// Puts behind every stage with several seeds its copies. A name that is taken is a problem.
+pub(super) fn write_out(stages: &mut Vec<(Key, Node)>, problems: &mut Problems) -> Families {
+    let written = std::mem::take(stages);
+    let mut families = BTreeMap::new();
+    for (key, node) in &written {
+        let Some((id, (seeds, option))) = key.text.parse::<StageId>().ok().zip(seeds(node)) else { continue };
+        let mut further = Vec::new();
+        for number in 2..=seeds.get() {
+            let copy: StageId = format!("{id}-{number}").parse().expect("a name with a number is a name");
+            match written.iter().find(|(key, _)| key.text == copy.as_str()) {
+                Some((taken, _)) => {
+                    let message = format!(
+                        "with {seeds} seeds, `{id}` stands for a stage `{copy}` too, which line {} has",
+                        taken.place.line()
+                    );
+                    problems.add_with_help(option.clone(), message, "give one of them another name");
+                }
+                None => further.push(copy),
+            }
+        }
+        families.insert(id, further);
+    }
+    let families = Families(families);
+    for (key, node) in written {
+        let further = key.text.parse().ok().and_then(|id: StageId| families.0.get(&id)).map_or(&[][..], Vec::as_slice);
+        let copy = |id: &StageId| (Key { text: id.to_string(), place: key.place.clone() }, node.clone());
+        let copies: Vec<_> = further.iter().map(copy).collect();
+        stages.push((key, node));
+        stages.extend(copies);
+    }
+    families
+}
+
+/// How many seeds the stage `node` asks for, if that is more than one, and where. What is not a number of seeds is found on
+/// reading.
+fn seeds(node: &Node) -> Option<(Seeds, Place)> {
+    let Value::Mapping(kinds) = &node.value else { return None };
+    let [(_, options)] = &kinds[..] else { return None };
+    let (_, option) = options.get(OPTION)?;
+    let (Scalar::Integer(number), _) = option.scalar()? else { return None };
+    let seeds = Seeds::new(u64::try_from(number).ok()?).ok()?;
+    (seeds > Seeds::ONE).then(|| (seeds, option.place.clone()))
+}
+
+/// In every list below `node`, puts behind the name of a stage with several seeds those of its copies. `references` are those
+/// that were found in `node`: not every text that is like a name is one. Gives whether anything was put.
+pub(super) fn name_all(node: &mut Node, references: &[ReferenceUse], families: &Families) -> bool {
+    match &mut node.value {
+        _ if families.0.is_empty() => false,
+        Value::Scalar { .. } => false,
+        Value::Mapping(entries) => {
+            entries.iter_mut().fold(false, |changed, (_, node)| name_all(node, references, families) || changed)
+        }
+        Value::List(nodes) => {
+            let mut changed = false;
+            for mut node in std::mem::take(nodes) {
+                changed |= name_all(&mut node, references, families);
+                let further = named(&node, references).and_then(|id| families.0.get(id)).map_or(&[][..], Vec::as_slice);
+                let copy =
+                    |id: &StageId| Node { place: node.place.clone(), value: Value::Scalar { text: id.to_string(), plain: true } };
+                let copies: Vec<Node> = further.iter().map(copy).collect();
+                changed |= !copies.is_empty();
+                nodes.push(node);
+                nodes.extend(copies);
+            }
+            changed
+        }
+    }
+}
+
+/// The stage that a scalar names, if it is one of `references`.
+fn named<'a>(node: &Node, references: &'a [ReferenceUse]) -> Option<&'a StageId> {
+    let (_, text) = node.scalar()?;
+    let place = spot(text, &node.place);
+    references.iter().find(|reference| reference.stage.as_str() == text && reference.place == place).map(|found| &found.stage)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{TestKind, problems, read};
+    use super::*;
+    use crate::spec::Spec;
+
+    const TEXT: &str = r#"
+version: 1
+stages:
+  raw:    { fetch: { pattern: [first] } }
+  first:  { train: { data: raw, model: basic, epochs: 2, seeds: 3 } }
+  second: { train: { data: raw, model: basic, epochs: 2, seeds: 1 } }
+  both:   { vote: { models: [second, "first"], data: raw } }
+"#;
+
+    fn inputs(spec: &Spec<TestKind>, stage: &str) -> Vec<String> {
+        spec.graph.inputs(&stage.parse().unwrap()).into_iter().map(StageId::to_string).collect()
+    }
+
+    #[test]
+    fn a_stage_with_seeds_is_several_and_lists_name_them_all() {
+        let spec = read(TEXT, &["first.epochs=5"]).unwrap();
+        let names: Vec<&str> = spec.stages.iter().map(|stage| stage.id.as_str()).collect();
+        assert_eq!(names, ["raw", "first", "first-2", "first-3", "second", "both"]);
+        assert_eq!(inputs(&spec, "both"), ["second", "first", "first-2", "first-3", "raw"]);
+        assert_eq!(inputs(&spec, "first-3"), ["raw"]);
+        for copy in &spec.stages[1..4] {
+            let TestKind::Train(options) = &copy.kind else { panic!("{copy:?}") };
+            assert_eq!((options.epochs.get(), copy.entry.as_str()), (5, "first"));
+        }
+        let TestKind::Vote(vote) = &spec.stages[5].kind else { panic!() };
+        let voters: Vec<String> = vote.models.iter().map(ToString::to_string).collect();
+        assert_eq!(voters, ["second", "first", "first-2", "first-3"]);
+        let families = spec.families();
+        assert_eq!(families.len(), 1);
+        assert_eq!(families[&"first".parse::<StageId>().unwrap()].len(), 3);
+        // A text that is no reference stays as it is.
+        let TestKind::Fetch(raw) = &spec.stages[0].kind else { panic!() };
+        assert_eq!(raw.pattern.0, ["first"]);
+    }
+
+    #[test]
+    fn copies_stand_where_their_original_stands() {
+        let spec = read(TEXT, &[]).unwrap();
+        let place = |stage: &str, path: &[&str]| spec.place(&stage.parse().unwrap(), path).to_string();
+        assert_eq!(place("first-2", &["epochs"]), place("first", &["epochs"]));
+        assert_eq!(place("both", &["models", "3"]), place("both", &["models", "1"]));
+        assert_eq!(spec.stage(&"first-3".parse().unwrap()).unwrap().place.to_string(), "pipeline.yaml:5:3");
+    }
+
+    #[test]
+    fn faults_are_told_once_and_where_they_are_written() {
+        let text = r#"
+  raw:     { fetch: {} }
+  first:   { train: { data: raw, model: basic, epochs: 2, seeds: 3 } }
+  first-3: { fetch: {} }
+  lost:    { train: { data: rav, model: basic, epochs: 2, seeds: 2 } }
+  wrong:   { train: { data: raw, model: basic, epochs: 0, seeds: 2 } }
+  many:    { train: { data: raw, model: basic, epochs: 1, seeds: 101 } }
+  found:   { fetch: { seeds: 2 } }
+  itself:  { vote: { models: [first-2, second-2], data: raw } }
+"#;
+        insta::assert_snapshot!(problems(text, &[]), @"
+        pipeline.yaml:5:66: with 3 seeds, `first` stands for a stage `first-3` too, which line 6 has; give one of them another name
+          |
+        5 |   first:   { train: { data: raw, model: basic, epochs: 2, seeds: 3 } }
+          |                                                                  ^
+
+        pipeline.yaml:7:29: stage `lost` reads `rav`, which no stage makes; did you mean `raw`?
+          |
+        7 |   lost:    { train: { data: rav, model: basic, epochs: 2, seeds: 2 } }
+          |                             ^^^
+
+        pipeline.yaml:8:56: `epochs`: 0 is out of range: a number of epochs must be at least 1
+          |
+        8 |   wrong:   { train: { data: raw, model: basic, epochs: 0, seeds: 2 } }
+          |                                                        ^
+
+        pipeline.yaml:9:66: `seeds`: 101 is out of range: a number of seeds is 1 to 100
+          |
+        9 |   many:    { train: { data: raw, model: basic, epochs: 1, seeds: 101 } }
+          |                                                                  ^^^
+
+        pipeline.yaml:10:23: `seeds` is not known in `fetch`; known here are `pattern`, `offline`, `shift`, `values`
+           |
+        10 |   found:   { fetch: { seeds: 2 } }
+           |                       ^^^^^
+
+        pipeline.yaml:11:40: stage `itself` reads `second-2`, which no stage makes; a model can come from `first`, `first-2`, `lost`, `lost-2`
+           |
+        11 |   itself:  { vote: { models: [first-2, second-2], data: raw } }
+           |                                        ^^^^^^^^
+        ");
+    }
+}

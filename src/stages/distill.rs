@@ -1,0 +1,119 @@
+//! `distill`: one network that learns from another model what it says of the training images, rather than their labels
+//! (Hinton, Vinyals and Dean, 2015). It makes a model as `train` does.
+//!
+//! The teacher judges the images before the training, each in all variants that the training will show, and never again: what it
+//! said is kept beside the checkpoints, so that an interrupted stage does not ask it twice.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde_json::Value;
+
+use super::learning::{self, Given, Learned, Learner};
+use super::model::{Model, Part, Taught, ensure_classes};
+use super::{Quiet, evaluation_files, predictions};
+use crate::data::{DataSet, LabelledImages};
+use crate::digest::Digest;
+use crate::engine::{Context, Stage, StageError};
+use crate::fs;
+use crate::graph::StageId;
+use crate::metrics::Probabilities;
+use crate::train::{DistillOptions, Teaching, variant_of};
+
+pub(super) struct DistillStage(pub DistillOptions);
+
+impl Stage for DistillStage {
+    fn kind(&self) -> &'static str {
+        "distill"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn parameters(&self) -> Value {
+        let mut parameters = super::parameters(&self.0);
+        if let Some(fields) = parameters.as_object_mut() {
+            // How often a checkpoint is written does not change what is trained.
+            fields.remove("checkpoint_every");
+        }
+        parameters
+    }
+
+    fn inputs(&self) -> Vec<StageId> {
+        super::unique([self.0.data.stage(), self.0.teacher.stage()])
+    }
+
+    fn is_seeded(&self) -> bool {
+        true
+    }
+
+    fn measurements(&self) -> Vec<PathBuf> {
+        evaluation_files::measurements()
+    }
+
+    fn run(&self, context: &Context<'_>) -> Result<(), StageError> {
+        let data = DataSet::load(context.input(self.0.data.stage())?)?;
+        let teacher = Model::load(context.input(self.0.teacher.stage())?)?;
+        ensure_classes(&teacher, &data.info.classes)?;
+        let settings = self.0.settings();
+        let learner = Learner::new(&self.0.model, self.0.views, &data, context)?;
+        let said = self.ask(&teacher, &learner, &data.train, context)?;
+        let teaching = Teaching::new(said, self.0.temperature, self.0.labels);
+        let given = Given { teaching: Some(&teaching), ..Given::default() };
+        let trained = learner.train("student", &settings, &data.train, data.validation.as_ref(), given)?;
+        let validation = learner.measure(&trained.weights, Part::Validation)?;
+        fs::write_json(&context.out.join("options.json"), &self.0)?;
+        let images = data.train.len();
+        let teacher = Some(Taught::by(&teacher.record));
+        Ok(learner.finish(Learned { trained: &trained, settings: &settings, images, validation, teacher })?)
+    }
+
+    fn publish(&self, id: &StageId, out: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
+        Ok(learning::publish(id, out))
+    }
+}
+
+impl DistillStage {
+    /// What the teacher says of every variant of the images, `[N, classes]` each.
+    fn ask(
+        &self,
+        teacher: &Model,
+        learner: &Learner<'_>,
+        images: &LabelledImages,
+        context: &Context<'_>,
+    ) -> Result<Vec<Probabilities>> {
+        let variants = match (self.0.variants, learner.augment()) {
+            (Some(variants), _) => variants.get(),
+            (None, Some(_)) => self.0.epochs.get(),
+            (None, None) => 1,
+        };
+        let scratch = context.scratch.join("teacher");
+        fs::create_dir(&scratch)?;
+        let part = predictions::part_digest(images);
+        context.progress.begin("teacher", variants as u64, "variants");
+        (0..variants)
+            .map(|variant| {
+                context.progress.check()?;
+                let file = scratch.join(format!("{variant}.safetensors"));
+                // The folder belongs to this key, and so to this teacher, these images and this seed.
+                let about = Digest::of_bytes(format!("{part} {variant}").as_bytes());
+                let kept = predictions::load(&file, about).unwrap_or_else(|error| {
+                    context.progress.warn(&format!("{error:#}; the teacher is asked again"));
+                    None
+                });
+                let said = match kept {
+                    Some(said) => said,
+                    None => {
+                        let shown = variant_of(images, learner.augment(), learner.seed(), variant);
+                        let said = teacher.predict(&shown, &Quiet(context.progress))?;
+                        predictions::save(&file, &said, about)?;
+                        said
+                    }
+                };
+                context.progress.advance(variant as u64 + 1, "");
+                Ok(said)
+            })
+            .collect()
+    }
+}
