@@ -193,5 +193,50 @@ stages:
   out:     { export: { models: [good, good-2] } }
 "#;
     let problems = stages::load("pipeline.yaml", text, &[], None).unwrap_err();
-    insta::assert_snapshot!(problems.to_string(), @"");
+    insta::assert_snapshot!(problems.to_string(), @"
+    pipeline.yaml:11:49: stage `vote`: there are 2 weights for 3 models; give one weight for each model, in their order; one with several seeds is as many models
+       |
+    11 |   vote:    { ensemble: { models: [good, refit], weights: [1, 2], data: parts } }
+       |                                                 ^^^^^^^
+
+    pipeline.yaml:13:59: stage `tainted`: `vote` was trained on the validation part too, by which the student is judged; name a teacher without `refit`
+       |
+    13 |   tainted: { distill: { data: parts, model: mlp, teacher: vote } }
+       |                                                           ^^^^
+
+    pipeline.yaml:14:59: stage `strange`: `foreign` was trained on images of `other`, but `parts` trains on those of `parts`; a teacher may have seen what the student is judged by; let both train on the same part
+       |
+    14 |   strange: { distill: { data: parts, model: mlp, teacher: foreign } }
+       |                                                           ^^^^^^^
+
+    pipeline.yaml:15:75: stage `same`: the images of `parts` are not varied, so all 2 variants are the same; put an `augment` stage before, or leave out `variants`
+       |
+    15 |   same:    { distill: { data: parts, model: mlp, teacher: good, variants: 2 } }
+       |                                                                           ^
+
+    pipeline.yaml:16:87: stage `many`: of 3 variants, 2 epochs would never show the last; make it `epochs` at most
+       |
+    16 |   many:    { distill: { data: varied, model: mlp, teacher: good, epochs: 2, variants: 3 } }
+       |                                                                                       ^
+
+    pipeline.yaml:17:73: stage `labels`: `labels: 1` leaves nothing to learn from the teacher; make it less, or train without a teacher
+       |
+    17 |   labels:  { distill: { data: parts, model: mlp, teacher: good, labels: 1 } }
+       |                                                                         ^
+
+    pipeline.yaml:18:82: stage `smooth`: `label_smoothing` is about the true labels, which are no part of the loss; leave it out, or give `labels` a share
+       |
+    18 |   smooth:  { distill: { data: parts, model: mlp, teacher: good, label_smoothing: 0.1 } }
+       |                                                                                  ^^^
+
+    pipeline.yaml:19:38: stage `wrong`: the model does not fit images of 1×28×28: layer 1: the network ends with 9 values, but there are 10 classes; end with `dense: { units: 10 }`
+       |
+    19 |   wrong:   { distill: { data: parts, model: { layers: [flatten, { dense: { units: 9 } }] }, teacher: good, seeds: 3 } }
+       |                                      ^^^^^
+
+    pipeline.yaml:20:39: stage `out`: `good-2` is named twice; name each model once
+       |
+    20 |   out:     { export: { models: [good, good-2] } }
+       |                                       ^^^^^^
+    ");
 }
