@@ -227,6 +227,9 @@ pub(super) mod tests {
         advanced    0.9300    0.9300  0.2500     421,642          8.4      12  4 min 02 s     2,480
         basic       0.9100    0.9100  0.2500     421,642          8.4      12  4 min 02 s     2,480
         odd              –         –       –           –            –       –           –         –
+
+        over seeds  seeds  validation accuracy  test accuracy
+        basic           2      0.9313 ± 0.0011              –
         ");
         assert_eq!(current(&dir.path().join("nowhere")).unwrap(), []);
     }

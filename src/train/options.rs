@@ -51,7 +51,7 @@ macro_rules! options {
             /// initialised (transfer learning).
             #[serde(default)]
             pub start_from: Option<ModelRef>,
-            /// How many models are trained so, each with a seed of its own: the stage `optimum` with 3 seeds stands for `optimum`,
+            /// How many models are trained so, each with a seed of its own, 1 unless given: the stage `optimum` with 3 seeds stands for `optimum`,
             /// `optimum-2` and `optimum-3`, and where a list of models names `optimum`, all of them are meant.
             #[serde(default = "defaults::seeds", skip_serializing)]
             pub seeds: Seeds,
@@ -83,7 +83,7 @@ macro_rules! options {
             /// (Beyer and others, 2022). As many as `epochs` unless given, and 1 where images are not varied from epoch to epoch.
             #[serde(default)]
             pub variants: Option<Count>,
-            /// How many models are trained so, each with a seed of its own, as for `train`.
+            /// How many models are trained so, each with a seed of its own, as for `train`; 1 unless given.
             #[serde(default = "defaults::seeds", skip_serializing)]
             pub seeds: Seeds,
             $($(#[$meta])* pub $field: $type,)*
