@@ -22,8 +22,8 @@ mod weight_gradient;
 mod winograd;
 
 pub use gradient::OutputGradient;
-pub(crate) use pack::Packed;
-pub(crate) use plan::{Frame, Sweep};
+pub(crate) use pack::{Block, Packed, blocks_of};
+pub(crate) use plan::{Frame, Phase, Pixel, Run, Sweep};
 pub use prepared::PreparedConvolution;
 pub use shape::{ConvShape, ShapeError};
 pub(crate) use tile::SweepGroup;
@@ -286,6 +286,7 @@ impl<N: Number> Convolution<N> {
                             weights,
                             bias: zeros,
                             resume: false,
+                            pool: false,
                             relu: false,
                             to,
                             channels: shape.inputs,
@@ -327,7 +328,10 @@ impl<N: Number> Convolution<N> {
         let from = self.framed(x, frames);
         let phase = &self.forward.phases[0];
         let channels = self.shape.outputs;
-        N::run(self.level, SweepGroup { phase, index: 0, images, from, weights, bias, resume: false, relu, to, channels });
+        N::run(
+            self.level,
+            SweepGroup { phase, index: 0, images, from, weights, bias, resume: false, pool: false, relu, to, channels },
+        );
     }
 
     /// The images with zeros around them: in `frames`, or where they are if there are to be none.

@@ -18,14 +18,19 @@ pub(crate) struct Block {
 
 /// Splits channels into blocks of 4, 2 or 1 vectors (2 or 1 where registers are few), widest first.
 pub(crate) fn blocks(level: Level, channels: usize) -> Vec<Block> {
-    let widest = if level.registers() >= 32 { 4 } else { 2 };
-    let mut left = channels.div_ceil(level.lanes());
+    blocks_of(level.lanes(), level.registers(), channels)
+}
+
+/// [`blocks`] of vectors of so many lanes, of which so many fit the registers.
+pub(crate) fn blocks_of(lanes: usize, registers: usize, channels: usize) -> Vec<Block> {
+    let widest = if registers >= 32 { 4 } else { 2 };
+    let mut left = channels.div_ceil(lanes);
     let mut blocks = Vec::new();
     let mut start = 0;
     for vectors in [4, 2, 1] {
         while vectors <= widest && left >= vectors {
             blocks.push(Block { start, vectors });
-            start += vectors * level.lanes();
+            start += vectors * lanes;
             left -= vectors;
         }
     }

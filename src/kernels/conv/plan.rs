@@ -233,6 +233,23 @@ impl Phase {
         phase
     }
 
+    /// A forward phase of `group` images with its pixels in the order of the 2×2 windows that they are pooled in: the four of a window
+    /// follow each other and go to one place. Those in no window are left out.
+    pub(crate) fn in_windows(&self, shape: &ConvShape, group: usize) -> Self {
+        let (rows, columns) = (shape.output_height(), shape.output_width());
+        let mut pixels = Vec::with_capacity(group * (rows / 2) * (columns / 2) * 4);
+        for image in 0..group {
+            for (row, column) in (0..rows / 2).flat_map(|row| (0..columns / 2).map(move |column| (2 * row, 2 * column))) {
+                let to = pixels.len() / 4 * shape.outputs;
+                let first = (image * rows + row) * columns + column;
+                let window = [first, first + 1, first + columns, first + columns + 1];
+                pixels.extend(window.map(|at| Pixel { from: self.pixels[at].from, to }));
+            }
+        }
+        let pixels_of_image = pixels.len() / group;
+        Self { pixels, pixels_of_image, ..self.clone() }
+    }
+
     /// Numbers that go into a pixel's sum.
     pub(crate) fn depth(&self) -> usize {
         self.runs.iter().map(|run| run.length).sum()
@@ -284,6 +301,19 @@ mod tests {
         assert_eq!(sweep.phases[0].depth(), 18);
         assert_eq!(sweep.phases[0].words(2)[2..4], [(4, Some(5)), (6, Some(7))]);
         assert_eq!(sweep.phases[0].pixels[5], Pixel { from: (6 + 1) * 2, to: 15 });
+    }
+
+    #[test]
+    fn windows_are_four_pixels_that_go_to_one_place() {
+        let shape = ConvShape { batch: 2, height: 5, ..SHAPE };
+        let sweep = Sweep::forward(&shape, 1);
+        let phase = sweep.phases[0].in_windows(&shape, sweep.group);
+        assert_eq!((phase.pixels.len(), phase.pixels_of_image), (sweep.group * 4 * 4, 16));
+        let froms = |range: std::ops::Range<usize>| phase.pixels[range].iter().map(|pixel| pixel.from).collect::<Vec<_>>();
+        assert_eq!(froms(4..8), [4, 6, 16, 18]);
+        assert_eq!(froms(8..10), [24, 26]);
+        assert_eq!(froms(16..17), [sweep.frame.len()]);
+        assert!(phase.pixels[4..8].iter().all(|pixel| pixel.to == 3));
     }
 
     #[test]

@@ -1,15 +1,18 @@
 //! A convolution with its weights, packed once, for inference: it runs on the thread that calls it.
 
 use super::pack::Packed;
+use super::plan::Phase;
+use super::tile::SweepGroup;
 use super::{ConvShape, Convolution};
 use crate::kernels::Number;
 use crate::kernels::buffer::with_scratch;
-use crate::kernels::pool::max_pairs;
 
 /// A convolution whose weights do not change any more. An image's output does not depend on the images beside it, to the bit.
 #[derive(Debug)]
 pub struct PreparedConvolution<N: Number> {
     convolution: Convolution<N>,
+    /// The forward phase in windows, for pooling.
+    windows: Phase,
     weights: Packed<N>,
     bias: Vec<f32>,
     relu: bool,
@@ -24,7 +27,8 @@ impl<N: Number> Convolution<N> {
         assert_eq!(weights.len(), self.shape.weights_len(), "the weights have the length of their shape");
         assert!(bias.is_none_or(|bias| bias.len() == self.shape.outputs), "the bias has the length of its shape");
         let (weights, bias) = self.prepare_weights(weights, bias);
-        PreparedConvolution { convolution: self, weights, bias, relu }
+        let windows = self.forward.phases[0].in_windows(&self.shape, self.forward.group);
+        PreparedConvolution { convolution: self, windows, weights, bias, relu }
     }
 }
 
@@ -55,18 +59,29 @@ impl<N: Number> PreparedConvolution<N> {
     /// As [`Self::run`].
     pub fn run_pool(&self, x: &[N], y: &mut [N]) {
         let Convolution { shape, forward, level, .. } = &self.convolution;
-        let (image, pooled) = (shape.output_image(), self.convolution.pooled_image());
+        let (input, pooled) = (shape.input_image(), self.convolution.pooled_image());
         self.check(x, y.len(), pooled);
         if pooled == 0 {
             return;
         }
-        for (x, y) in x.chunks(forward.group * shape.input_image()).zip(y.chunks_mut(forward.group * pooled)) {
-            with_scratch(|[frames, whole, ..]| {
-                let whole = whole.of::<f32>(y.len() / pooled * image);
-                self.convolution.forward_group(x, frames, &self.weights, &self.bias, self.relu, whole);
-                for (whole, y) in whole.chunks_exact(image).zip(y.chunks_exact_mut(pooled)) {
-                    max_pairs(*level, whole, shape.output_width(), shape.outputs, y);
-                }
+        for (x, to) in x.chunks(forward.group * input).zip(y.chunks_mut(forward.group * pooled)) {
+            with_scratch(|[frames, ..]| {
+                N::run(
+                    *level,
+                    SweepGroup {
+                        phase: &self.windows,
+                        index: 0,
+                        images: x.len() / input,
+                        from: self.convolution.framed(x, frames),
+                        weights: &self.weights,
+                        bias: &self.bias,
+                        resume: false,
+                        pool: true,
+                        relu: self.relu,
+                        to,
+                        channels: shape.outputs,
+                    },
+                );
             });
         }
     }

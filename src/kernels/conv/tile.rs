@@ -4,6 +4,7 @@
 use super::pack::Packed;
 use super::plan::{Phase, Pixel, Run};
 use crate::kernels::Number;
+use crate::kernels::pool::Fold;
 use crate::kernels::simd::{Simd, Task};
 
 /// A run of fewer numbers is not worth setting up.
@@ -25,6 +26,8 @@ pub(crate) struct SweepGroup<'a, N: Number, O> {
     pub bias: &'a [f32],
     /// Whether sums go on from what is there instead.
     pub resume: bool,
+    /// Whether the largest of each four pixels is what comes out; the phase has them in windows.
+    pub pool: bool,
     /// Whether negative sums become zero.
     pub relu: bool,
     /// What comes out, `channels` apart at each pixel's place.
@@ -42,6 +45,7 @@ impl<N: Number, O: Number> Task for SweepGroup<'_, N, O> {
         let Some((from, to)) = reach(pixels) else { return };
         assert!(from + self.phase.reach(N::PER_WORD) <= self.from.len(), "windows lie inside the framed images");
         assert!(to + self.channels <= self.to.len(), "pixels lie inside what comes out");
+        assert!(!self.pool || (!self.resume && pixels.len().is_multiple_of(4)), "there are whole windows, summed at once");
         let depth: usize = self.phase.runs.iter().map(|run| run.length.div_ceil(N::PER_WORD)).sum();
         for (index, block) in self.weights.blocks.iter().enumerate() {
             let width = block.vectors * S::LANES;
@@ -53,6 +57,7 @@ impl<N: Number, O: Number> Task for SweepGroup<'_, N, O> {
                 weights: rows.as_ptr(),
                 bias: self.bias[block.start..].as_ptr(),
                 resume: self.resume,
+                pool: self.pool,
                 relu: self.relu,
                 to: self.to[block.start..].as_mut_ptr(),
                 vectors: block.vectors,
@@ -61,12 +66,14 @@ impl<N: Number, O: Number> Task for SweepGroup<'_, N, O> {
             // SAFETY: the asserts above are the preconditions: windows inside `from`, pixels inside `to`, whole rows of weights
             // and a whole block of bias. `to` starts at the block, and `channels` ends with the pixel.
             unsafe {
-                match (S::REGISTERS >= 32, block.vectors) {
-                    (true, 4) => block.sweep::<S, 6, 4>(simd, pixels),
-                    (true, 2) => block.sweep::<S, 12, 2>(simd, pixels),
-                    (true, _) => block.sweep::<S, 12, 1>(simd, pixels),
-                    (false, 2) => block.sweep::<S, 6, 2>(simd, pixels),
-                    (false, _) => block.sweep::<S, 8, 1>(simd, pixels),
+                match (S::REGISTERS >= 32, block.vectors, self.pool) {
+                    (true, 4, false) => block.sweep::<S, 6, 4>(simd, pixels),
+                    (true, 4, true) => block.sweep::<S, 4, 4>(simd, pixels),
+                    (true, 2, _) => block.sweep::<S, 12, 2>(simd, pixels),
+                    (true, _, _) => block.sweep::<S, 12, 1>(simd, pixels),
+                    (false, 2, false) => block.sweep::<S, 6, 2>(simd, pixels),
+                    (false, 2, true) => block.sweep::<S, 4, 2>(simd, pixels),
+                    (false, _, _) => block.sweep::<S, 8, 1>(simd, pixels),
                 }
             }
         }
@@ -86,6 +93,7 @@ struct BlockOfChannels<'a, N: Number, O> {
     weights: *const N::Word,
     bias: *const f32,
     resume: bool,
+    pool: bool,
     relu: bool,
     to: *mut O,
     vectors: usize,
@@ -95,7 +103,7 @@ struct BlockOfChannels<'a, N: Number, O> {
 impl<N: Number, O: Number> BlockOfChannels<'_, N, O> {
     /// # Safety
     /// Every pixel's runs must lie inside what `from` points to, its `channels` numbers inside what `to` points to; `weights`
-    /// must hold a row of `V` vectors for each number of the runs, `bias` one row.
+    /// must hold a row of `V` vectors for each number of the runs, `bias` one row. With pooling, `P` is a multiple of four.
     #[inline(always)]
     unsafe fn sweep<S: Simd, const P: usize, const V: usize>(&self, simd: S, pixels: &[Pixel]) {
         debug_assert_eq!(V, self.vectors);
@@ -107,8 +115,17 @@ impl<N: Number, O: Number> BlockOfChannels<'_, N, O> {
                 *window = unsafe { self.from.add(tile[index.min(tile.len() - 1)].from) };
             }
             // SAFETY: as the caller vouches.
-            let sums = unsafe { self.sums::<S, P, V>(simd, windows, self.start::<S, P, V>(simd, tile)) };
-            for (pixel, sums) in tile.iter().zip(sums) {
+            let mut sums = unsafe { self.sums::<S, P, V>(simd, windows, self.start::<S, P, V>(simd, tile)) };
+            if self.pool {
+                for window in 0..P / 4 {
+                    let [mut best, second, third, fourth] = [0, 1, 2, 3].map(|pixel| sums[4 * window + pixel]);
+                    for (((best, b), c), d) in best.iter_mut().zip(second).zip(third).zip(fourth) {
+                        *best = Fold::Max.two(simd, Fold::Max.two(simd, *best, b), Fold::Max.two(simd, c, d));
+                    }
+                    sums[window] = best;
+                }
+            }
+            for (pixel, sums) in tile.iter().step_by(if self.pool { 4 } else { 1 }).zip(sums) {
                 // SAFETY: the pixel's channels lie inside `to`, and there are `channels` of them in this block.
                 unsafe { self.store::<S, V>(simd, self.to.add(pixel.to), sums) };
             }

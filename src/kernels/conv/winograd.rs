@@ -129,6 +129,7 @@ impl<N: Number> WinogradConvolution<N> {
                             weights,
                             bias: &self.zeros,
                             resume: false,
+                            pool: false,
                             relu: false,
                             to: &mut products[position * group * outputs..][..group * outputs],
                             channels: outputs,

@@ -98,6 +98,7 @@ impl<N: Number> PreparedDense<N> {
                             weights,
                             bias: &self.bias,
                             resume: *start > 0,
+                            pool: false,
                             relu: self.relu && start + DEPTH >= inputs,
                             to: &mut *y,
                             channels: outputs,

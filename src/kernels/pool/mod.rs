@@ -109,7 +109,7 @@ fn each_image<N: Number>(shape: PoolShape, x: &[N], y: &mut [N], work: impl Fn(L
 }
 
 #[derive(Clone, Copy)]
-pub(super) enum Fold {
+pub(crate) enum Fold {
     Max,
     Mean,
 }
@@ -117,7 +117,7 @@ pub(super) enum Fold {
 impl Fold {
     /// The larger of two numbers, the first in a tie; or their sum.
     #[inline(always)]
-    pub(super) fn two<S: Simd>(self, simd: S, a: S::Vector, b: S::Vector) -> S::Vector {
+    pub(crate) fn two<S: Simd>(self, simd: S, a: S::Vector, b: S::Vector) -> S::Vector {
         match self {
             Self::Max => simd.select_greater(b, a, b, a),
             Self::Mean => simd.add(a, b),
@@ -377,42 +377,6 @@ impl<N: Number> Task for PoolPairs<'_, N> {
                     }
                     write(simd, y, at, count, best);
                     write_codes(simd, choice, at, count, simd.select_greater(best, zero, which, simd.splat(4.0)));
-                });
-            }
-        }
-    }
-}
-
-/// The largest of each 2×2 window of one image.
-pub(crate) fn max_pairs<N: Number>(level: Level, x: &[f32], width: usize, channels: usize, y: &mut [N]) {
-    N::run(level, MaxPairs { x, width, channels, y });
-}
-
-struct MaxPairs<'a, N> {
-    x: &'a [f32],
-    width: usize,
-    channels: usize,
-    y: &'a mut [N],
-}
-
-impl<N: Number> Task for MaxPairs<'_, N> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let Self { x, width, channels, y } = self;
-        let line = width / 2 * channels;
-        if line == 0 {
-            return;
-        }
-        for (rows, y) in x.chunks_exact(2 * width * channels).zip(y.chunks_exact_mut(line)) {
-            for window in 0..width / 2 {
-                let [a, b, c, d] = window_of(rows, width, channels, window);
-                let y = &mut y[window * channels..][..channels];
-                each_vector!(S, channels, |at, count| {
-                    let upper = Fold::Max.two(simd, read(simd, a, at, count), read(simd, b, at, count));
-                    let lower = Fold::Max.two(simd, read(simd, c, at, count), read(simd, d, at, count));
-                    write(simd, y, at, count, Fold::Max.two(simd, upper, lower));
                 });
             }
         }
