@@ -11,9 +11,10 @@ use std::time::Duration;
 use atelier::data::ImageShape;
 use atelier::digest::Digest;
 use atelier::infer::{Engine, Loaded, Model, Precision};
+use atelier::kernels::ByteLevel;
 use atelier::nn::accelerated::has_half;
 use atelier::nn::{Architecture, Normalisation, Views, Weights};
-use atelier::onnx::{Member, Metadata, encode, lower};
+use atelier::onnx::{Member, Metadata, decode, encode, lower};
 use atelier::seed::Seed;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rayon::prelude::*;
@@ -64,6 +65,14 @@ fn file(name: &str, layers: &str) -> Vec<u8> {
     )
 }
 
+/// The file with the ranges that its activations have on some images, which int8 needs.
+fn with_ranges(bytes: &[u8], pixels: &[u8]) -> Vec<u8> {
+    let ranges = Loaded::from_bytes(bytes).and_then(|loaded| loaded.measure_ranges(pixels)).expect("the kernels run the model");
+    let mut model = decode(bytes).expect("the file is a model");
+    ranges.attach(&mut model);
+    encode(&model)
+}
+
 fn predict(model: &Model, pixels: &[u8]) -> usize {
     pixels.par_chunks(PIECE * SHAPE.pixels()).map(|pixels| model.predict(pixels).expect("the model runs").labels.len()).sum()
 }
@@ -76,13 +85,21 @@ fn models(criterion: &mut Criterion) {
     group.sample_size(10).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(2));
     group.throughput(Throughput::Elements(IMAGES as u64));
     for (name, layers) in [("small", SMALL.to_owned()), ("medium", medium())] {
-        let bytes = file(name, &layers);
+        let bytes = with_ranges(&file(name, &layers), &pixels[..256 * SHAPE.pixels()]);
         std::fs::write(folder.join(format!("{name}.onnx")), &bytes).expect("the build folder can be written");
         let loaded = Loaded::from_bytes(&bytes).expect("the file is a model");
-        for (engine, precision) in
-            [(Engine::Kernels, Precision::Fp32), (Engine::Kernels, Precision::Bf16), (Engine::Tract, Precision::Fp32)]
-        {
-            if precision == Precision::Bf16 && !has_half() {
+        for (engine, precision) in [
+            (Engine::Kernels, Precision::Fp32),
+            (Engine::Kernels, Precision::Bf16),
+            (Engine::Kernels, Precision::Int8),
+            (Engine::Tract, Precision::Fp32),
+        ] {
+            let is_native = match precision {
+                Precision::Fp32 => true,
+                Precision::Bf16 => has_half(),
+                Precision::Int8 => ByteLevel::best().is_native(),
+            };
+            if !is_native {
                 continue;
             }
             let model = loaded.ready(Some(engine), precision).expect("the engine runs the model");

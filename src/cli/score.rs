@@ -89,7 +89,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "ENGINE", value_parser = read_text::<Engine>)]
     engine: Option<Engine>,
 
-    /// What it computes in: fp32 or bf16 (1.4 to 1.6 times as fast where the processor has it; let `verify` measure what it loses)
+    /// What it computes in: fp32, bf16 or int8 (faster where the processor has instructions for it; let `verify` measure what it loses).
+    /// int8 needs a file that was exported with `int8`
     #[arg(long, value_name = "PRECISION", default_value = "fp32", value_parser = read_text::<Precision>)]
     precision: Precision,
 

@@ -9,12 +9,12 @@ use tract_onnx::prelude::{
 };
 
 use super::model::Runner;
-use super::program::Program;
+use super::program::{Program, build_bytes};
 use super::{Engine, Model, Precision};
 use crate::data::Label;
 use crate::digest::Digest;
 use crate::fs;
-use crate::onnx::{self, Interface, ModelProto};
+use crate::onnx::{self, Interface, ModelProto, Ranges};
 use crate::units::BatchSize;
 
 /// How many images run through a graph at once.
@@ -106,8 +106,8 @@ impl Loaded {
     /// Makes the model ready to run by `engine`; without one, by the kernels where they cover every node, else by tract.
     ///
     /// # Errors
-    /// When the kernels are asked for and do not cover the graph, tract is asked for anything but fp32, or as
-    /// [`Loaded::optimise`].
+    /// When the kernels are asked for and do not cover the graph, tract is asked for anything but fp32, int8 is asked for and the file
+    /// holds no ranges, or as [`Loaded::optimise`].
     pub fn ready(&self, engine: Option<Engine>, precision: Precision) -> Result<Model> {
         if engine == Some(Engine::Tract) {
             ensure!(precision == Precision::Fp32, "tract computes in fp32 alone; leave out the engine, or take `kernels`");
@@ -116,6 +116,12 @@ impl Loaded {
         let runner = match precision {
             Precision::Fp32 => Program::new(&self.proto, &self.interface).map(|program| Runner::Single(Box::new(program))),
             Precision::Bf16 => Program::new(&self.proto, &self.interface).map(|program| Runner::Half(Box::new(program))),
+            Precision::Int8 => {
+                let ranges = Ranges::of(&self.proto)?.context(
+                    "the file does not tell the ranges of its activations, which int8 needs; export it with `int8: { data: … }`",
+                )?;
+                build_bytes(&self.proto, &self.interface, &ranges).map(|program| Runner::Bytes(Box::new(program)))
+            }
         };
         match runner {
             Ok(runner) => Ok(Model::new(runner, self.interface.clone(), self.digest)),

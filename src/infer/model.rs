@@ -13,7 +13,7 @@ use super::program::Program;
 use super::{Batch, Precision};
 use crate::data::Label;
 use crate::digest::Digest;
-use crate::kernels::Level;
+use crate::kernels::{ByteLevel, Level};
 use crate::metrics::Probabilities;
 use crate::onnx::Interface;
 
@@ -51,6 +51,7 @@ pub(super) enum Runner {
     Tract(Arc<TypedRunnableModel>, Batch),
     Single(Box<Program<f32>>),
     Half(Box<Program<bf16>>),
+    Bytes(Box<Program<f32>>),
 }
 
 /// What a model says of `N` images.
@@ -76,7 +77,7 @@ impl Model {
     pub fn engine(&self) -> Engine {
         match self.runner {
             Runner::Tract(..) => Engine::Tract,
-            Runner::Single(_) | Runner::Half(_) => Engine::Kernels,
+            Runner::Single(_) | Runner::Half(_) | Runner::Bytes(_) => Engine::Kernels,
         }
     }
 
@@ -90,12 +91,25 @@ impl Model {
         match self.runner {
             Runner::Tract(..) | Runner::Single(_) => Precision::Fp32,
             Runner::Half(_) => Precision::Bf16,
+            Runner::Bytes(_) => Precision::Int8,
         }
     }
 
     /// Whether the machine lacks instructions for the precision.
     pub fn is_emulated(&self) -> bool {
-        self.precision() == Precision::Bf16 && Level::half().is_none()
+        match self.precision() {
+            Precision::Fp32 => false,
+            Precision::Bf16 => Level::half().is_none(),
+            Precision::Int8 => !ByteLevel::best().is_native(),
+        }
+    }
+
+    /// Convolutions and dense layers that compute in fp32 although int8 was asked for, and why.
+    pub fn in_fp32(&self) -> &[String] {
+        match &self.runner {
+            Runner::Bytes(program) => program.in_numbers(),
+            _ => &[],
+        }
     }
 
     /// The digest of the file it comes from.
@@ -125,6 +139,7 @@ impl Model {
             }
             Runner::Single(program) => program.run(pixels, &mut labels, &mut probabilities),
             Runner::Half(program) => program.run(pixels, &mut labels, &mut probabilities),
+            Runner::Bytes(program) => program.run(pixels, &mut labels, &mut probabilities),
         }
         let probabilities = Array2::from_shape_vec((images, classes), probabilities)
             .context("the model gave other probabilities than it should")?;

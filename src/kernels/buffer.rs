@@ -21,6 +21,10 @@ pub unsafe trait Plain: Copy + 'static {}
 unsafe impl Plain for f32 {}
 // SAFETY: any 32 bits are a `u32`.
 unsafe impl Plain for u32 {}
+// SAFETY: any 32 bits are an `i32`.
+unsafe impl Plain for i32 {}
+// SAFETY: any 8 bits are a `u8`.
+unsafe impl Plain for u8 {}
 // SAFETY: any 16 bits are a `bf16`.
 unsafe impl Plain for half::bf16 {}
 

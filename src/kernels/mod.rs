@@ -19,6 +19,7 @@ mod norm;
 mod number;
 mod peak;
 mod pool;
+mod quantised;
 pub mod serial;
 mod simd;
 
@@ -34,7 +35,8 @@ pub use pool::{
     PoolShape, Pooled, avg_pool, avg_pool_backward, global_avg_pool, global_avg_pool_backward, global_max_pool,
     global_max_pool_backward, max_pool, max_pool_backward,
 };
-pub use simd::Level;
+pub use quantised::{Quantisation, QuantisedConvolution, QuantisedError, QuantisedLayer, Target, interleave, quantise};
+pub use simd::{ByteLevel, Level};
 
 #[cfg(test)]
 mod reference;

@@ -75,6 +75,6 @@ pub(super) fn classes(model: &ModelProto) -> Result<Vec<String>> {
     serde_json::from_str(text).with_context(|| format!("the file's `classes` are not a JSON list of names: {text}"))
 }
 
-fn find<'a>(model: &'a ModelProto, key: &str) -> Option<&'a str> {
+pub(super) fn find<'a>(model: &'a ModelProto, key: &str) -> Option<&'a str> {
     model.metadata_props.iter().find(|entry| entry.key == key).map(|entry| entry.value.as_str())
 }

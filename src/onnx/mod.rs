@@ -24,6 +24,7 @@ mod graph;
 mod input;
 mod lower;
 mod metadata;
+mod ranges;
 pub(crate) mod samples;
 
 pub use check::{Interface, Problems, check};
@@ -31,6 +32,7 @@ pub use ensemble::ensemble;
 pub use file::{decode, encode};
 pub use lower::{Member, lower};
 pub use metadata::Metadata;
+pub use ranges::{Range, Ranges};
 
 /// The type of an ONNX file.
 pub use tract_onnx::pb::ModelProto;

@@ -32,7 +32,10 @@ pub fn score(mut request: Request<'_>, progress: &dyn Progress) -> Result<ScoreS
         progress.warn(&format!("tract runs this model, because the kernels do not: {reason}"));
     }
     if model.is_emulated() {
-        progress.warn("this machine has no instructions for bf16, which is slower here than fp32");
+        progress.warn(&format!("this machine has no instructions for {0}, which is slower here than fp32", model.precision()));
+    }
+    if !model.in_fp32().is_empty() {
+        progress.note(&format!("in fp32: {}", model.in_fp32().join("; ")));
     }
     let classes = model.interface().classes.clone();
     let total: Option<u64> = request.inputs.iter().map(Input::bytes).sum();

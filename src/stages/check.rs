@@ -112,12 +112,22 @@ impl Checker<'_> {
                 self.distinct(id, &options.models, 1);
                 self.same_classes(id, &options.models);
                 let models = options.models.iter().map(|model| model.stage().clone()).collect();
+                if let Some(int8) = &options.int8 {
+                    self.same_shape(id, &options.models, &["int8", "data"], &int8.data);
+                }
                 self.facts.exports.insert(id.clone(), models);
             }
             StageKind::Verify(options) => {
                 if self.facts.data.get(options.data.stage()).is_some_and(|data| !data.test) {
                     let message = format!("`{}` has no test part to verify on", options.data);
                     self.problem(id, &["data"], message, "give `test` in its `split` or `merge` stage");
+                }
+                let export = self.spec.stage(options.export.stage());
+                let has_ranges =
+                    export.is_none_or(|stage| !matches!(&stage.kind, StageKind::Export(export) if export.int8.is_none()));
+                if options.int8.is_some() && !has_ranges {
+                    let message = format!("`{}` has not measured the ranges that int8 needs", options.export);
+                    self.problem(id, &["int8"], message, "give `int8: { data: … }` in the export");
                 }
                 if let Some(gate) = &options.gate
                     && let Some(model) = &gate.model
@@ -165,14 +175,24 @@ impl Checker<'_> {
                 }
             }
         }
-        if options.precision == Precision::Bf16 {
+        if options.precision != Precision::Fp32 {
+            let precision = options.precision;
             let verification = options.after.as_ref().and_then(|after| self.spec.stage(after.stage()));
-            let measured = verification
-                .is_some_and(|stage| matches!(&stage.kind, StageKind::Verify(verify) if verify.bf16.is_some() && verify.export.stage() == options.model.export.stage()));
-            if !measured {
-                let message = "nothing has measured what `bf16` loses";
-                let help = "verify the export with `bf16: {}`, and name that stage in `after`";
-                self.problem(id, &["precision"], message, help);
+            let is_measured = verification.is_some_and(|stage| match &stage.kind {
+                StageKind::Verify(verify) => {
+                    let limits = match precision {
+                        Precision::Fp32 => &None,
+                        Precision::Bf16 => &verify.bf16,
+                        Precision::Int8 => &verify.int8,
+                    };
+                    limits.is_some() && verify.export.stage() == options.model.export.stage()
+                }
+                _ => false,
+            });
+            if !is_measured {
+                let message = format!("nothing has measured what `{precision}` loses");
+                let help = format!("verify the export with `{precision}: {{}}`, and name that stage in `after`");
+                self.problem(id, &["precision"], message, &help);
             }
             if options.engine == Some(Engine::Tract) {
                 self.problem(id, &["engine"], "tract computes in fp32 alone", "leave out `engine`, or `precision`");
@@ -355,6 +375,16 @@ impl Checker<'_> {
                 let message = format!("`{model}` was trained on other images or classes than those of `{data}`");
                 self.problem(id, &["models", &index.to_string()], message, "");
             }
+        }
+    }
+
+    /// Images of `data` must be of the shape that the models take.
+    fn same_shape(&mut self, id: &StageId, models: &[ModelRef], path: &[&str], data: &DataRef) {
+        let Some(shape) = self.facts.data.get(data.stage()).map(|data| data.shape) else { return };
+        let other = models.iter().find(|model| self.facts.models.get(model.stage()).is_some_and(|facts| facts.shape != shape));
+        if let Some(model) = other {
+            let message = format!("`{model}` takes other images than those of `{data}`");
+            self.problem(id, path, message, "name the data that the models were trained on");
         }
     }
 

@@ -46,6 +46,9 @@ pub struct VerifyOptions {
     /// What scoring in bf16 must keep of fp32; without it, bf16 is not verified.
     #[serde(default)]
     pub bf16: Option<LowerPrecision>,
+    /// What scoring in int8 must keep of fp32; without it, int8 is not verified. The export must have measured ranges: `int8` there.
+    #[serde(default)]
+    pub int8: Option<LowerPrecision>,
     /// What a model must reach.
     #[serde(default)]
     pub gate: Option<Gate>,
@@ -64,7 +67,7 @@ pub struct LowerPrecision {
 impl Default for LowerPrecision {
     fn default() -> Self {
         let probability = |value| Probability::new(value).expect("it is a probability");
-        Self { agreement: probability(0.995), accuracy_loss: probability(0.002) }
+        Self { agreement: probability(0.998), accuracy_loss: probability(0.001) }
     }
 }
 
@@ -128,6 +131,8 @@ pub(super) struct Verified {
     pub kernels: Option<Agreement>,
     /// Our kernels in bf16 against fp32, where that was asked for.
     pub bf16: Option<Lower>,
+    /// Our kernels in int8, likewise.
+    pub int8: Option<Lower>,
     /// What is wrong; empty if it passed.
     pub problems: Vec<String>,
 }
@@ -168,7 +173,7 @@ impl Stage for VerifyStage {
     }
 
     fn version(&self) -> u32 {
-        3
+        4
     }
 
     fn parameters(&self) -> serde_json::Value {
@@ -263,14 +268,16 @@ impl VerifyStage {
         let figures = evaluate(test.labels(), probabilities.view(), classes).map_err(anyhow::Error::from)?;
         // The kernels' results for the images that tract ran.
         let kernels = kernels.map(|kernels| kernels.slice_move(ndarray::s![..reference.nrows(), ..]));
-        let bf16 = match self.options.bf16 {
-            Some(_) => {
-                let found = predict_all(&loaded.ready(None, Precision::Bf16)?, test, progress)?;
-                let accuracy = evaluate(test.labels(), found.view(), classes).map_err(anyhow::Error::from)?.accuracy;
-                Some(Lower { against_fp32: compare(&probabilities, &found)?, accuracy })
+        let lower = |limits: &Option<LowerPrecision>, precision: Precision| -> Result<Option<Lower>, StageError> {
+            if limits.is_none() {
+                return Ok(None);
             }
-            None => None,
+            let found = predict_all(&loaded.ready(None, precision)?, test, progress)?;
+            let accuracy = evaluate(test.labels(), found.view(), classes).map_err(anyhow::Error::from)?.accuracy;
+            Ok(Some(Lower { against_fp32: compare(&probabilities, &found)?, accuracy }))
         };
+        let bf16 = lower(&self.options.bf16, Precision::Bf16)?;
+        let int8 = lower(&self.options.int8, Precision::Int8)?;
         let mut verified = Verified {
             model: name.clone(),
             file: format!("{name}/model.onnx"),
@@ -280,6 +287,7 @@ impl VerifyStage {
             accuracy: figures.accuracy,
             kernels: kernels.as_ref().map(|found| compare(&reference, found)).transpose()?,
             bf16,
+            int8,
             problems: Vec::new(),
         };
         let expected = [
@@ -334,8 +342,11 @@ impl VerifyStage {
                 problems.push(format!("gives other probabilities in batches of {size}: they differ by {difference:.2e}"));
             }
         }
-        if let (Some(limits), Some(lower)) = (&self.options.bf16, &verified.bf16) {
-            problems.extend(limits.problems("bf16", verified.accuracy, lower));
+        let lower = [("bf16", &self.options.bf16, &verified.bf16), ("int8", &self.options.int8, &verified.int8)];
+        for (precision, limits, lower) in lower {
+            if let (Some(limits), Some(lower)) = (limits, lower) {
+                problems.extend(limits.problems(precision, verified.accuracy, lower));
+            }
         }
         problems
     }
@@ -393,8 +404,12 @@ fn row_text(probabilities: &Probabilities, row: usize) -> String {
 
 fn summary(verified: &Verified) -> String {
     let agreement = &verified.against_burn;
+    let lower = |name: &str, lower: &Option<Lower>| match lower {
+        Some(lower) => format!(", {name} {} other labels", lower.against_fp32.rows - lower.against_fp32.same_labels),
+        None => String::new(),
+    };
     format!(
-        "{}: {} images, largest |Δp| {:.1e}, {} other labels; {}{}{}",
+        "{}: {} images, largest |Δp| {:.1e}, {} other labels; {}{}{}{}",
         verified.file,
         agreement.rows,
         agreement.largest_difference,
@@ -406,10 +421,8 @@ fn summary(verified: &Verified) -> String {
             Some(kernels) => format!("kernels {:.1e}", kernels.largest_difference),
             None => "by tract".to_owned(),
         },
-        match &verified.bf16 {
-            Some(lower) => format!(", bf16 {} other labels", lower.against_fp32.rows - lower.against_fp32.same_labels),
-            None => String::new(),
-        },
+        lower("bf16", &verified.bf16),
+        lower("int8", &verified.int8),
         if verified.problems.is_empty() { "" } else { ", FAILED" }
     )
 }
@@ -495,8 +508,8 @@ mod tests {
         let limits = |text: &str| serde_json::from_str::<LowerPrecision>(text).unwrap();
         let problems = limits("{}").problems("bf16", 0.75, &lower).join("\n");
         insta::assert_snapshot!(problems, @r"
-        gives the label of fp32 for 0.7500 of the images in bf16 (needed 0.995)
-        loses 0.2500 of accuracy in bf16 (at most 0.002): 0.5000
+        gives the label of fp32 for 0.7500 of the images in bf16 (needed 0.998)
+        loses 0.2500 of accuracy in bf16 (at most 0.001): 0.5000
         ");
         assert!(limits(r#"{"agreement": 0.75, "accuracy_loss": 0.25}"#).problems("bf16", 0.75, &lower).is_empty());
     }

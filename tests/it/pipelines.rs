@@ -71,10 +71,11 @@ stages:
   vote:   { ensemble: { models: [good, good], weights: [1, 2, 3], data: parts } }
   twice:  { ensemble: { models: [good, vote], data: parts } }
   out:    { export: { models: [good] } }
-  proof:  { verify: { export: out, data: parts, gate: { model: vote, accuracy: 0.5 } } }
+  proof:  { verify: { export: out, data: parts, int8: {}, gate: { model: vote, accuracy: 0.5 } } }
   file:   { score: { model: out/good, input: "-", output: ../x.csv } }
   list:   { score: { model: out/good, input: "x.csv", output: y.txt, rejects: r.csv } }
   quick:  { score: { model: out/good, after: proof, input: "x.csv", precision: bf16 } }
+  bytes:  { score: { model: out/good, input: "x.csv", output: b.csv, precision: int8 } }
   fine:   { score: { model: out/good, input: "x.csv", output: z.parquet, rejects: s.csv, on_error: null, top_k: 3, output_columns: [row, class] } }
   moved:  { train: { data: parts, model: mlp, views: { flip: true, shift: 28 } } }
   mild:   { ensemble: { models: [good, moved], temperature: validation, data: merged } }
@@ -123,13 +124,18 @@ stages:
 
     pipeline.yaml:15:42: stage `proof`: `parts` has no test part to verify on; give `test` in its `split` or `merge` stage
        |
-    15 |   proof:  { verify: { export: out, data: parts, gate: { model: vote, accuracy: 0.5 } } }
+    15 |   proof:  { verify: { export: out, data: parts, int8: {}, gate: { model: vote, accuracy: 0.5 } } }
        |                                          ^^^^^
 
-    pipeline.yaml:15:64: stage `proof`: `vote` is not among the models of `out`; `out` exports `good`
+    pipeline.yaml:15:49: stage `proof`: `out` has not measured the ranges that int8 needs; give `int8: { data: … }` in the export
        |
-    15 |   proof:  { verify: { export: out, data: parts, gate: { model: vote, accuracy: 0.5 } } }
-       |                                                                ^^^^
+    15 |   proof:  { verify: { export: out, data: parts, int8: {}, gate: { model: vote, accuracy: 0.5 } } }
+       |                                                 ^^^^
+
+    pipeline.yaml:15:74: stage `proof`: `vote` is not among the models of `out`; `out` exports `good`
+       |
+    15 |   proof:  { verify: { export: out, data: parts, int8: {}, gate: { model: vote, accuracy: 0.5 } } }
+       |                                                                          ^^^^
 
     pipeline.yaml:16:46: stage `file`: a stage cannot read the standard input; name files, or call `pipeline score --input -`
        |
@@ -156,14 +162,19 @@ stages:
     18 |   quick:  { score: { model: out/good, after: proof, input: "x.csv", precision: bf16 } }
        |                                                                                ^^^^
 
-    pipeline.yaml:20:75: stage `moved`: `shift: 28` moves images of 1×28×28 out of sight: it must be below 28
+    pipeline.yaml:19:81: stage `bytes`: nothing has measured what `int8` loses; verify the export with `int8: {}`, and name that stage in `after`
        |
-    20 |   moved:  { train: { data: parts, model: mlp, views: { flip: true, shift: 28 } } }
+    19 |   bytes:  { score: { model: out/good, input: "x.csv", output: b.csv, precision: int8 } }
+       |                                                                                 ^^^^
+
+    pipeline.yaml:21:75: stage `moved`: `shift: 28` moves images of 1×28×28 out of sight: it must be below 28
+       |
+    21 |   moved:  { train: { data: parts, model: mlp, views: { flip: true, shift: 28 } } }
        |                                                                           ^^
 
-    pipeline.yaml:21:61: stage `mild`: `merged` has no validation part, but the temperature is fitted on it; name a stage after `split`
+    pipeline.yaml:22:61: stage `mild`: `merged` has no validation part, but the temperature is fitted on it; name a stage after `split`
        |
-    21 |   mild:   { ensemble: { models: [good, moved], temperature: validation, data: merged } }
+    22 |   mild:   { ensemble: { models: [good, moved], temperature: validation, data: merged } }
        |                                                             ^^^^^^^^^^
     "#);
 }

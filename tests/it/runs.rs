@@ -20,10 +20,11 @@ stages:
   second:   { train: { data: varied, model: { basic: { filters: [4, 8], units: 16 } }, epochs: 2, precision: bf16, views: { flip: true, shift: 1 } } }
   compared: { compare: { models: [first, second], data: parts, robustness: { perturbations: [noise], severities: [3], samples: 40 } } }
   vote:     { ensemble: { models: [first, second], weights: validation, temperature: validation, data: parts } }
-  exported: { export: { models: [first, second, vote] } }
-  verified: { verify: { export: exported, data: parts, bf16: { agreement: 0.9, accuracy_loss: 0.1 } } }
+  exported: { export: { models: [first, second, vote], int8: { data: parts, images: 100 } } }
+  verified: { verify: { export: exported, data: parts, bf16: { agreement: 0.9, accuracy_loss: 0.1 }, int8: { agreement: 0.9, accuracy_loss: 0.1 } } }
   scored:   { score: { model: exported/vote, after: verified, data: raw, input: "Fashion Test Data.csv" } }
   quick:    { score: { model: exported/vote, after: verified, data: raw, input: "Fashion Test Data.csv", output: quick.csv, precision: bf16 } }
+  bytes:    { score: { model: exported/vote, after: verified, data: raw, input: "Fashion Test Data.csv", output: bytes.csv, precision: int8 } }
   page:     { report: { of: [compared, scored], side_by_side: [{ first: first, second: vote }] } }
 "#;
 
@@ -73,9 +74,11 @@ fn one_command_makes_everything_and_a_second_run_makes_nothing() {
     for model in verified["models"].as_array().unwrap() {
         let rows = |path: &str| model.pointer(path).and_then(serde_json::Value::as_u64);
         assert_eq!(rows("/kernels/rows"), Some(120), "the kernels cover {}", model["model"]);
-        assert_eq!(rows("/bf16/against_fp32/rows"), Some(120), "{}", model["model"]);
+        for precision in ["bf16", "int8"] {
+            assert_eq!(rows(&format!("/{precision}/against_fp32/rows")), Some(120), "{precision} of {}", model["model"]);
+        }
     }
-    for (file, precision) in [("predictions", "fp32"), ("quick", "bf16")] {
+    for (file, precision) in [("predictions", "fp32"), ("quick", "bf16"), ("bytes", "int8")] {
         let manifest: serde_json::Value =
             serde_json::from_str(&workshop.read(&format!("artifacts/{file}.csv.manifest.json"))).unwrap();
         assert_eq!((&manifest["options"]["engine"], &manifest["options"]["precision"]), (&"kernels".into(), &precision.into()));
@@ -110,7 +113,7 @@ fn one_command_makes_everything_and_a_second_run_makes_nothing() {
     let after = digests(&workshop);
     let differ: Vec<&str> =
         before.iter().filter(|(name, digest)| after[*name] != **digest).map(|(name, _)| name.as_str()).collect();
-    assert_eq!(differ, ["compared", "exported", "page", "quick", "scored", "second", "verified", "vote"]);
+    assert_eq!(differ, ["bytes", "compared", "exported", "page", "quick", "scored", "second", "verified", "vote"]);
 }
 
 #[test]

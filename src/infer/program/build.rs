@@ -9,8 +9,10 @@ use std::sync::{Arc, Mutex};
 use anyhow::Context;
 use tract_onnx::pb::NodeProto;
 
-use super::nodes::{Constant, Nodes, NotCovered, integer, integers, unknown_attribute};
-use super::{Convolve, MapStep, Program, VectorStep};
+use super::bytes::{Encoding, Quantised};
+use super::nodes::{Constant, Nodes, NotCovered, Window, integer, pools_pairs, unknown_attribute, window};
+use super::share::share_buffers;
+use super::{Convolve, MapStep, Program, Reading, VectorStep};
 use crate::data::View;
 use crate::kernels::{ConvShape, Convolution, Number, PoolShape, PreparedDense, WinogradConvolution};
 use crate::onnx::{IMAGE, Interface, LABEL, ModelProto, PROBABILITIES};
@@ -22,12 +24,12 @@ const MOST: usize = 16;
 
 /// A value of the graph.
 #[derive(Clone, Copy, Debug)]
-enum Value {
+pub(super) enum Value<'a> {
     /// The pixels, seen so.
     Image(View),
     /// The pixels with as many zeros on each side.
     Framed(usize),
-    Map(Map),
+    Map(Map<'a>),
     /// `by_pixel` is the shape of the map that it was, where its numbers are in the order `[H, W, C]` and not `[C, H, W]`.
     Vector {
         buffer: usize,
@@ -39,6 +41,12 @@ enum Value {
         buffer: usize,
         length: usize,
     },
+    /// A row of bytes, in the order `[H, W, C]` of the map that it was.
+    Row {
+        buffer: usize,
+        map: [usize; 3],
+        encoding: Encoding<'a>,
+    },
 }
 
 /// What decides how a convolution's weights are packed: the names of weights and bias, whether a ReLU follows, and the shape.
@@ -47,35 +55,53 @@ type PackedConv<'a> = (&'a str, Option<&'a str>, bool, ConvShape);
 type PackedDense<'a> = (&'a str, Option<&'a str>, bool, bool, Option<[usize; 3]>);
 
 #[derive(Clone, Copy, Debug)]
-struct Map {
+pub(super) struct Map<'a> {
     /// Its number among all maps; buffers are shared out at the end.
-    id: usize,
-    height: usize,
-    width: usize,
-    channels: usize,
+    pub id: usize,
+    pub height: usize,
+    pub width: usize,
+    pub channels: usize,
+    /// Whether there are numbers, which there are unless bytes are all that is read.
+    pub has_numbers: bool,
+    /// Its number among all maps of bytes, and what they stand for, where there are some.
+    pub bytes: Option<(usize, Encoding<'a>)>,
+    /// Whether it is the image, normalised.
+    pub is_image: bool,
 }
 
-impl Map {
-    fn len(&self) -> usize {
+impl Map<'_> {
+    pub fn len(&self) -> usize {
         self.height * self.width * self.channels
     }
 }
 
-struct Builder<'a, N: Number> {
-    graph: Nodes<'a>,
-    values: BTreeMap<&'a str, Value>,
+pub(super) struct Builder<'a, N: Number> {
+    pub graph: Nodes<'a>,
+    pub values: BTreeMap<&'a str, Value<'a>>,
     done: Vec<bool>,
-    maps: Vec<MapStep<N>>,
-    vectors: Vec<VectorStep<N>>,
+    pub maps: Vec<MapStep<N>>,
+    pub vectors: Vec<VectorStep<N>>,
     /// Layers whose weights are packed: those of several views are the same.
     convolutions: HashMap<PackedConv<'a>, Arc<Convolve<N>>>,
     denses: HashMap<PackedDense<'a>, Arc<PreparedDense<N>>>,
     map_lengths: Vec<usize>,
     vector_lengths: Vec<usize>,
+    readings: Vec<Reading>,
+    /// What is to be computed in bytes, if anything.
+    pub quantised: Option<Quantised<'a>>,
     image: [usize; 3],
 }
 
 pub(super) fn build<N: Number>(proto: &ModelProto, interface: &Interface) -> anyhow::Result<Program<N>> {
+    build_with(proto, interface, &mut None)
+}
+
+/// A program that computes in bytes what `quantised` tells, which is there again when an error is returned.
+pub(super) fn build_with<'a, N: Number>(
+    proto: &'a ModelProto,
+    interface: &Interface,
+    quantised: &mut Option<Quantised<'a>>,
+) -> anyhow::Result<Program<N>> {
     let graph = Nodes::new(proto.graph.as_ref().context("the file holds no graph")?);
     let shape = interface.image;
     let mut builder = Builder {
@@ -88,11 +114,16 @@ pub(super) fn build<N: Number>(proto: &ModelProto, interface: &Interface) -> any
         denses: HashMap::new(),
         map_lengths: Vec::new(),
         vector_lengths: Vec::new(),
+        readings: Vec::new(),
+        quantised: quantised.take(),
         image: [shape.channels, shape.height, shape.width],
     };
     for index in 0..builder.graph.nodes.len() {
-        if !builder.done[index] {
-            builder.node(index)?;
+        if !builder.done[index]
+            && let Err(error) = builder.node(index)
+        {
+            *quantised = builder.quantised;
+            return Err(error.into());
         }
     }
     let classes = interface.classes.len();
@@ -104,20 +135,31 @@ pub(super) fn build<N: Number>(proto: &ModelProto, interface: &Interface) -> any
         Some(Value::Label { buffer, length }) if *length == classes => *buffer,
         _ => anyhow::bail!("`{LABEL}` is not the first of the largest of {classes} numbers"),
     };
-    let lengths = share_buffers(&mut builder.maps, &builder.map_lengths);
-    let bytes: usize = lengths.iter().map(|length| length * size_of::<N>()).sum();
+    let Builder { mut maps, vectors, map_lengths, vector_lengths, mut readings, quantised, .. } = builder;
+    let Quantised { byte_lengths, row_lengths, in_numbers, .. } = quantised.unwrap_or_default();
+    let lengths = share_buffers(&mut maps, &map_lengths, MapStep::reads, MapStep::writes);
+    let byte_lengths = share_buffers(&mut maps, &byte_lengths, MapStep::reads_bytes, MapStep::writes_bytes);
+    let bytes = lengths.iter().map(|length| length * size_of::<N>()).sum::<usize>() + byte_lengths.iter().sum::<usize>();
     let group = (CACHE / bytes.max(1)).clamp(1, MOST);
-    let Builder { maps, vectors, vector_lengths, .. } = builder;
+    for reading in &mut readings {
+        if let [Some(buffer), _] = maps[reading.step].reads() {
+            reading.from = *buffer;
+        }
+    }
     Ok(Program {
         image: shape,
         classes,
         maps,
         vectors,
         map_lengths: lengths,
+        byte_lengths,
         vector_lengths,
+        row_lengths,
         output,
         label,
         group,
+        readings,
+        in_numbers,
         arenas: Mutex::default(),
     })
 }
@@ -145,20 +187,29 @@ impl<'a, N: Number> Builder<'a, N> {
         }
     }
 
-    fn at(&self, index: usize) -> &'a NodeProto {
+    pub fn at(&self, index: usize) -> &'a NodeProto {
         &self.graph.nodes[index]
     }
 
     /// The value that an input of a node holds.
-    fn input(&self, node: &'a NodeProto, name: &str) -> Result<Value, NotCovered> {
+    fn input(&self, node: &'a NodeProto, name: &str) -> Result<Value<'a>, NotCovered> {
         let value = self.values.get(name).copied();
         value.ok_or_else(|| NotCovered::new(node, format!("its input `{name}` is nothing that came before")))
     }
 
-    fn map_input(&self, node: &'a NodeProto) -> Result<Map, NotCovered> {
+    fn map_input(&self, node: &'a NodeProto) -> Result<Map<'a>, NotCovered> {
         match self.input(node, &node.input[0])? {
             Value::Map(map) => Ok(map),
             _ => Err(NotCovered::new(node, "its input is no map of features")),
+        }
+    }
+
+    /// Notes that the step that comes next reads a map of numbers, once for each value.
+    fn reads(&mut self, name: &str, x: &Map<'_>) {
+        debug_assert!(x.has_numbers, "`{name}` is read as numbers");
+        if !x.is_image && self.readings.iter().all(|reading| reading.name != name) {
+            let (step, name) = (self.maps.len(), name.to_owned());
+            self.readings.push(Reading { name, channels: x.channels, step, from: x.id, length: x.len() });
         }
     }
 
@@ -171,8 +222,9 @@ impl<'a, N: Number> Builder<'a, N> {
     }
 
     /// A new map.
-    fn map(&mut self, height: usize, width: usize, channels: usize) -> Map {
-        let map = Map { id: self.map_lengths.len(), height, width, channels };
+    pub fn map(&mut self, height: usize, width: usize, channels: usize) -> Map<'a> {
+        let id = self.map_lengths.len();
+        let map = Map { id, height, width, channels, has_numbers: true, bytes: None, is_image: false };
         self.map_lengths.push(map.len());
         map
     }
@@ -183,17 +235,20 @@ impl<'a, N: Number> Builder<'a, N> {
         self.vector_lengths.len() - 1
     }
 
-    fn plain(&mut self, length: usize) -> (usize, Value) {
+    pub fn plain(&mut self, length: usize) -> (usize, Value<'a>) {
         let buffer = self.vector(length);
         (buffer, Value::Vector { buffer, length, by_pixel: None })
     }
 
     /// Records what the nodes from `first` to `last` together give.
-    fn give(&mut self, nodes: &[usize], value: Value) {
+    pub fn give(&mut self, nodes: &[usize], mut value: Value<'a>) {
         for &node in nodes {
             self.done[node] = true;
         }
         let last = self.at(*nodes.last().expect("there is a node"));
+        if let Value::Map(map) = &mut value {
+            self.quantise(last, map);
+        }
         self.values.insert(&last.output[0], value);
     }
 
@@ -225,6 +280,11 @@ impl<'a, N: Number> Builder<'a, N> {
         let pool = self.graph.follower(last, &["MaxPool"]).filter(|&pool| pools_pairs(self.at(pool)));
         nodes.extend(pool);
         let shape = shape.check().map_err(|error| NotCovered::new(node, error.to_string()))?;
+        if self.takes_bytes(index, &node.input[0], x.is_image) {
+            return self.conv_bytes(&nodes, x, shape, &weights, bias.as_deref(), [relu, pool.is_some()]);
+        }
+        self.stays_in_numbers(index, "its input's range is not known");
+        self.reads(&node.input[0], &x);
         let divide = if pool.is_some() { 2 } else { 1 };
         let y = self.map(shape.output_height() / divide, shape.output_width() / divide, outputs);
         let bias = bias.as_deref();
@@ -233,9 +293,9 @@ impl<'a, N: Number> Builder<'a, N> {
             Some(layer) => Arc::clone(layer),
             None => {
                 let layer = if WinogradConvolution::<N>::is_for(&shape) {
-                    WinogradConvolution::new(shape, &weights, bias, relu).map(Convolve::Tiles)
+                    WinogradConvolution::new(shape, &weights, bias, relu).map(|layer| Convolve::Tiles(Box::new(layer)))
                 } else {
-                    Convolution::new(shape).map(|convolution| Convolve::Direct(convolution.prepare(&weights, bias, relu)))
+                    Convolution::new(shape).map(|layer| Convolve::Direct(Box::new(layer.prepare(&weights, bias, relu))))
                 };
                 let layer = Arc::new(layer.map_err(|error| NotCovered::new(node, error.to_string()))?);
                 self.convolutions.insert(packed, Arc::clone(&layer));
@@ -253,8 +313,11 @@ impl<'a, N: Number> Builder<'a, N> {
         if let Some(name) = unknown_attribute(node, &["transB"]) {
             return Err(NotCovered::new(node, format!("attribute `{name}`")));
         }
-        let Value::Vector { buffer, length, by_pixel } = self.input(node, &node.input[0])? else {
-            return Err(not("its input is no vector"));
+        let x = self.input(node, &node.input[0])?;
+        let (length, by_pixel) = match x {
+            Value::Vector { length, by_pixel, .. } => (length, by_pixel),
+            Value::Row { map, .. } => (map.iter().product(), Some(map)),
+            _ => return Err(not("its input is no vector")),
         };
         let Some((shape, weights)) = node.input.get(1).and_then(|name| self.graph.constant(name)) else {
             return Err(not("its weights are no constant"));
@@ -279,6 +342,15 @@ impl<'a, N: Number> Builder<'a, N> {
             Some([height, width, channels]) => (input % channels) * height * width + input / channels,
         };
         let at = |input: usize, output: usize| if transposed { output * inputs + input } else { input * outputs + output };
+        let nodes: Vec<usize> = std::iter::once(index).chain(relu).collect();
+        let buffer = match x {
+            Value::Vector { buffer, .. } => buffer,
+            _ => {
+                let weight = |output: usize, input: usize| weights[at(row(input), output)];
+                return self.dense_bytes(&nodes, x, outputs, weight, bias.as_deref());
+            }
+        };
+        self.stays_in_numbers(index, "its input is a vector of numbers");
         let packed = (node.input[1].as_str(), node.input.get(2).map(String::as_str), relu.is_some(), transposed, by_pixel);
         let layer = match self.denses.get(&packed) {
             Some(layer) => Arc::clone(layer),
@@ -295,7 +367,7 @@ impl<'a, N: Number> Builder<'a, N> {
         };
         let (to, value) = self.plain(outputs);
         self.vectors.push(VectorStep::Dense { layer, from: buffer, to });
-        self.give(&std::iter::once(index).chain(relu).collect::<Vec<_>>(), value);
+        self.give(&nodes, value);
         Ok(())
     }
 
@@ -362,7 +434,7 @@ impl<'a, N: Number> Builder<'a, N> {
                 return Err(NotCovered::new(node, "the image is normalised by a difference and a product"));
             }
             Value::Map(map) => (Value::Map(map), map.channels, 2),
-            Value::Vector { .. } => {
+            Value::Vector { .. } | Value::Row { .. } => {
                 let (buffer, length) = self.vector_input(node, name)?;
                 (Value::Vector { buffer, length, by_pixel: None }, length, 0)
             }
@@ -463,9 +535,11 @@ impl<'a, N: Number> Builder<'a, N> {
             Value::Image(_) | Value::Framed(_) | Value::Label { .. } => {
                 return Err(NotCovered::new(node, "the image is not normalised"));
             }
+            Value::Map(x) if self.takes_bytes(index, &node.input[0], x.is_image) => self.flatten_bytes(node, &x)?,
             Value::Map(x) => {
                 let buffer = self.vector(x.len());
-                let Map { id: from, height, width, channels } = x;
+                let Map { id: from, height, width, channels, .. } = x;
+                self.reads_flat(index, &x);
                 // A dense layer can have its weights in any order.
                 let dense = self.graph.readers(node).iter().all(|&reader| self.at(reader).op_type == "Gemm");
                 let by_pixel = (dense && channels > 1 && height * width > 1).then_some([height, width, channels]);
@@ -475,43 +549,19 @@ impl<'a, N: Number> Builder<'a, N> {
                 });
                 Value::Vector { buffer, length: x.len(), by_pixel }
             }
-            vector @ Value::Vector { .. } => vector,
+            vector @ (Value::Vector { .. } | Value::Row { .. }) => vector,
         };
         self.give(&[index], value);
         Ok(())
     }
-}
 
-/// A square window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Window {
-    size: usize,
-    stride: usize,
-    padding: usize,
-}
-
-fn window(node: &NodeProto, known: &[&str]) -> Result<Window, NotCovered> {
-    if let Some(name) = unknown_attribute(node, known) {
-        return Err(NotCovered::new(node, format!("attribute `{name}`")));
-    }
-    let same = |name: &str, default: usize| match integers(node, name) {
-        [] => Ok(default),
-        [first, rest @ ..] if rest.iter().all(|other| other == first) => {
-            usize::try_from(*first).map_err(|_| NotCovered::new(node, format!("`{name}` is negative")))
+    /// Notes what a flattening of a map reads, if dense layers follow.
+    fn reads_flat(&mut self, index: usize, x: &Map<'_>) {
+        let node = self.at(index);
+        if self.graph.readers(node).iter().any(|&reader| self.at(reader).op_type == "Gemm") {
+            self.reads(&node.input[0], x);
         }
-        _ => Err(NotCovered::new(node, format!("`{name}` is not the same on all sides"))),
-    };
-    let (size, stride, padding) = (same("kernel_shape", 0)?, same("strides", 1)?, same("pads", 0)?);
-    if stride == 0 || (size == 0 && node.op_type != "Conv") {
-        return Err(NotCovered::new(node, "it has no window or no step"));
     }
-    Ok(Window { size, stride, padding })
-}
-
-/// Whether a pooling is of 2×2 windows side by side.
-fn pools_pairs(node: &NodeProto) -> bool {
-    let found = window(node, &["kernel_shape", "strides", "pads", "ceil_mode"]);
-    found == Ok(Window { size: 2, stride: 2, padding: 0 }) && integer(node, "ceil_mode", 0) == 0
 }
 
 /// One number for each of `count` channels, from as many or one for all. `after` dimensions of a value follow its channels.
@@ -522,73 +572,4 @@ fn widened((shape, values): Constant, count: usize, after: usize) -> Option<Vec<
     let (rest, tail) = shape.split_at_checked(shape.len().checked_sub(after)?)?;
     let (channels, before) = rest.split_last()?;
     (*channels == count && before.iter().chain(tail).all(|size| *size == 1)).then_some(values)
-}
-
-/// Gives maps that are never needed at the same time the same buffer: puts buffers in place of maps, and returns their lengths.
-fn share_buffers<N: Number>(steps: &mut [MapStep<N>], lengths: &[usize]) -> Vec<usize> {
-    let mut last_read = vec![0; lengths.len()];
-    for (index, step) in steps.iter_mut().enumerate() {
-        step.reads().into_iter().flatten().for_each(|id| last_read[*id] = index);
-    }
-    let mut buffers: Vec<usize> = Vec::new();
-    let mut free: Vec<usize> = Vec::new();
-    let mut held = vec![usize::MAX; lengths.len()];
-    for (index, step) in steps.iter_mut().enumerate() {
-        let mut ended: Vec<usize> = Vec::new();
-        for id in step.reads().into_iter().flatten() {
-            if last_read[*id] == index && !ended.contains(&held[*id]) {
-                ended.push(held[*id]);
-            }
-            *id = held[*id];
-        }
-        if let Some(id) = step.writes() {
-            let length = lengths[*id];
-            // The free buffer that is nearest in length, so that short maps do not lie in long buffers.
-            let nearest = (0..free.len()).min_by_key(|&place| buffers[free[place]].abs_diff(length));
-            let buffer = nearest.map_or_else(
-                || {
-                    buffers.push(0);
-                    buffers.len() - 1
-                },
-                |place| free.swap_remove(place),
-            );
-            buffers[buffer] = buffers[buffer].max(length);
-            held[*id] = buffer;
-            *id = buffer;
-        }
-        free.extend(ended);
-    }
-    buffers
-}
-
-impl<N: Number> MapStep<N> {
-    /// The maps that it reads.
-    fn reads(&mut self) -> [Option<&mut usize>; 2] {
-        match self {
-            Self::Image { .. } => [None, None],
-            Self::Add { from: [a, b], .. } => [Some(a), Some(b)],
-            Self::Conv { from, .. }
-            | Self::ScaleShift { from, .. }
-            | Self::Relu { from, .. }
-            | Self::Gelu { from, .. }
-            | Self::Pool { from, .. }
-            | Self::GlobalPool { from, .. }
-            | Self::Flatten { from, .. }
-            | Self::FlattenByChannel { from, .. } => [Some(from), None],
-        }
-    }
-
-    /// The map that it writes.
-    fn writes(&mut self) -> Option<&mut usize> {
-        match self {
-            Self::Image { to, .. }
-            | Self::Conv { to, .. }
-            | Self::ScaleShift { to, .. }
-            | Self::Relu { to, .. }
-            | Self::Gelu { to, .. }
-            | Self::Add { to, .. }
-            | Self::Pool { to, .. } => Some(to),
-            Self::GlobalPool { .. } | Self::Flatten { .. } | Self::FlattenByChannel { .. } => None,
-        }
-    }
 }

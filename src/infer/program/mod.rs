@@ -10,15 +10,22 @@
 //! this program exports are refused by name, and tract runs them.
 
 mod build;
+mod bytes;
 mod nodes;
+mod share;
 #[cfg(test)]
 mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub(super) use self::bytes::build_bytes;
+
 use self::build::build;
 use crate::data::{ImageShape, Label, View};
-use crate::kernels::{ConvShape, Number, PoolShape, PreparedConvolution, PreparedDense, WinogradConvolution, serial};
+use crate::kernels::{
+    ConvShape, Number, PoolShape, PreparedConvolution, PreparedDense, Quantisation, QuantisedConvolution, WinogradConvolution,
+    interleave, quantise, serial,
+};
 use crate::onnx::{Interface, ModelProto};
 
 /// Images whose vectors are worked on together.
@@ -33,15 +40,37 @@ pub(super) struct Program<N: Number> {
     vectors: Vec<VectorStep<N>>,
     /// Numbers in an image of each buffer for maps: of the longest map that it holds at some time.
     map_lengths: Vec<usize>,
+    /// Bytes in an image of each buffer for maps of bytes, likewise.
+    byte_lengths: Vec<usize>,
     /// Numbers in a row of each buffer for vectors.
     vector_lengths: Vec<usize>,
+    /// Bytes in a row of each buffer for rows of bytes.
+    row_lengths: Vec<usize>,
     /// The vector that holds the probabilities.
     output: usize,
     /// The vector whose first largest number is the label: the probabilities, or what they were before a temperature.
     label: usize,
     /// Images whose maps are worked on together.
     group: usize,
+    /// The values that convolutions and dense layers read from maps of numbers, the image excepted.
+    readings: Vec<Reading>,
+    /// Convolutions and dense layers that compute in numbers although bytes were asked for, and why.
+    in_numbers: Vec<String>,
     arenas: Mutex<Vec<Arena<N>>>,
+}
+
+/// A value that a layer reads.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// Its name in the graph.
+    pub name: String,
+    /// Its channels: the map is `[H, W, channels]`.
+    pub channels: usize,
+    /// The step that reads it.
+    step: usize,
+    /// The buffer that it is in when that step begins, and its length.
+    from: usize,
+    length: usize,
 }
 
 /// A step that reads maps: buffers are numbered.
@@ -111,13 +140,43 @@ enum MapStep<N: Number> {
         from: usize,
         to_vector: usize,
     },
+    /// Pixels, seen so, become a map of bytes.
+    Pixels {
+        view: View,
+        to_bytes: usize,
+    },
+    /// A map becomes a map of bytes.
+    Quantise {
+        by: Quantisation,
+        length: usize,
+        from: usize,
+        to_bytes: usize,
+    },
+    /// Convolution of bytes, perhaps with pooling, that gives bytes.
+    ConvBytes {
+        layer: Box<QuantisedConvolution>,
+        from_bytes: usize,
+        to_bytes: usize,
+    },
+    /// The same that gives numbers.
+    ConvNumbers {
+        layer: Box<QuantisedConvolution>,
+        from_bytes: usize,
+        to: usize,
+    },
+    /// A map of bytes becomes a row of bytes in its own order, `[H, W, C]`.
+    FlattenBytes {
+        length: usize,
+        from_bytes: usize,
+        to_row: usize,
+    },
 }
 
 /// The ways of a convolution.
 #[derive(Debug)]
 enum Convolve<N: Number> {
-    Direct(PreparedConvolution<N>),
-    Tiles(WinogradConvolution<N>),
+    Direct(Box<PreparedConvolution<N>>),
+    Tiles(Box<WinogradConvolution<N>>),
 }
 
 impl<N: Number> Convolve<N> {
@@ -143,6 +202,12 @@ enum VectorStep<N: Number> {
     Dense {
         layer: Arc<PreparedDense<N>>,
         from: usize,
+        to: usize,
+    },
+    /// A row of bytes becomes a vector.
+    DenseBytes {
+        layer: Box<QuantisedConvolution>,
+        from_row: usize,
         to: usize,
     },
     ScaleShift {
@@ -180,9 +245,11 @@ enum VectorStep<N: Number> {
 #[derive(Debug)]
 struct Arena<N> {
     maps: Vec<Vec<N>>,
+    bytes: Vec<Vec<u8>>,
     vectors: Vec<Vec<f32>>,
     /// An image as it is seen.
     seen: Vec<u8>,
+    rows: Vec<Vec<u8>>,
 }
 
 impl<N: Number> Program<N> {
@@ -192,17 +259,38 @@ impl<N: Number> Program<N> {
         build(proto, interface)
     }
 
+    /// The values that convolutions and dense layers read from maps of numbers, the image excepted.
+    pub(super) fn readings(&self) -> &[Reading] {
+        &self.readings
+    }
+
+    /// Convolutions and dense layers that compute in numbers although bytes were asked for, and why.
+    pub(super) fn in_numbers(&self) -> &[String] {
+        &self.in_numbers
+    }
+
     /// Appends the labels and probabilities of `pixels`, whole images `[C, H, W]`.
     pub(super) fn run(&self, pixels: &[u8], labels: &mut Vec<Label>, probabilities: &mut Vec<f32>) {
+        self.run_observed(pixels, labels, probabilities, &mut |_, _| ());
+    }
+
+    /// [`Self::run`], and shows what the [`Reading`] of each number is for a few images at a time.
+    pub(super) fn run_observed(
+        &self,
+        pixels: &[u8],
+        labels: &mut Vec<Label>,
+        probabilities: &mut Vec<f32>,
+        observe: &mut dyn FnMut(usize, &[N]),
+    ) {
         let lent = self.arenas.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut arena = lent.unwrap_or_else(|| self.arena());
         let image = self.image.pixels();
         for pixels in pixels.chunks(ROWS * image) {
             let rows = pixels.len() / image;
             for (group, pixels) in pixels.chunks(self.group * image).enumerate() {
-                self.run_maps(pixels, group * self.group, &mut arena);
+                self.run_maps(pixels, group * self.group, &mut arena, observe);
             }
-            self.run_vectors(rows, &mut arena.vectors);
+            self.run_vectors(rows, &mut arena);
             probabilities.extend_from_slice(&arena.vectors[self.output][..rows * self.classes]);
             labels.extend(arena.vectors[self.label][..rows * self.classes].chunks_exact(self.classes).map(first_largest));
         }
@@ -212,16 +300,22 @@ impl<N: Number> Program<N> {
     fn arena(&self) -> Arena<N> {
         Arena {
             maps: self.map_lengths.iter().map(|length| vec![N::default(); self.group * length]).collect(),
+            bytes: self.byte_lengths.iter().map(|length| vec![0; self.group * length]).collect(),
             vectors: self.vector_lengths.iter().map(|length| vec![0.0; ROWS * length]).collect(),
             seen: Vec::new(),
+            rows: self.row_lengths.iter().map(|length| vec![0; ROWS * length]).collect(),
         }
     }
 
     /// The steps on maps for a group of images, whose vectors begin at row `first`.
-    fn run_maps(&self, pixels: &[u8], first: usize, Arena { maps, vectors, seen }: &mut Arena<N>) {
+    fn run_maps(&self, pixels: &[u8], first: usize, arena: &mut Arena<N>, observe: &mut dyn FnMut(usize, &[N])) {
+        let Arena { maps, bytes, vectors, rows, seen } = arena;
         let image = self.image.pixels();
         let images = pixels.len() / image;
-        for step in &self.maps {
+        for (index, step) in self.maps.iter().enumerate() {
+            for (number, reading) in self.readings.iter().enumerate().filter(|(_, reading)| reading.step == index) {
+                observe(number, &maps[reading.from][..images * reading.length]);
+            }
             match step {
                 MapStep::Image { view, scale, shift, to } => {
                     for (pixels, y) in pixels.chunks_exact(image).zip(maps[*to].chunks_exact_mut(image)) {
@@ -278,17 +372,43 @@ impl<N: Number> Program<N> {
                         }
                     }
                 }
+                MapStep::Pixels { view, to_bytes } => {
+                    for (pixels, y) in pixels.chunks_exact(image).zip(bytes[*to_bytes].chunks_exact_mut(image)) {
+                        seen.clear();
+                        view.push(pixels, self.image, seen);
+                        interleave(seen, self.image.channels, y);
+                    }
+                }
+                MapStep::Quantise { by, length, from, to_bytes } => {
+                    quantise(&maps[*from][..images * length], *by, &mut bytes[*to_bytes][..images * length]);
+                }
+                MapStep::ConvBytes { layer, from_bytes, to_bytes } => {
+                    let (x, y) = two(bytes, *from_bytes, *to_bytes);
+                    layer.run(&x[..images * layer.shape().input_image()], &mut y[..images * layer.output_image()]);
+                }
+                MapStep::ConvNumbers { layer, from_bytes, to } => {
+                    let x = &bytes[*from_bytes][..images * layer.shape().input_image()];
+                    layer.run(x, &mut maps[*to][..images * layer.output_image()]);
+                }
+                MapStep::FlattenBytes { length, from_bytes, to_row } => {
+                    let x = &bytes[*from_bytes][..images * length];
+                    rows[*to_row][first * length..][..images * length].copy_from_slice(x);
+                }
             }
         }
     }
 
-    fn run_vectors(&self, rows: usize, vectors: &mut [Vec<f32>]) {
-        let of = |buffer: usize| rows * self.vector_lengths[buffer];
+    fn run_vectors(&self, count: usize, Arena { vectors, rows, .. }: &mut Arena<N>) {
+        let of = |buffer: usize| count * self.vector_lengths[buffer];
         for step in &self.vectors {
             match step {
                 VectorStep::Dense { layer, from, to } => {
                     let (x, y) = two(vectors, *from, *to);
                     layer.run(&x[..of(*from)], &mut y[..of(*to)]);
+                }
+                VectorStep::DenseBytes { layer, from_row, to } => {
+                    let x = &rows[*from_row][..count * self.row_lengths[*from_row]];
+                    layer.run(x, &mut vectors[*to][..of(*to)]);
                 }
                 VectorStep::ScaleShift { scale, shift, from, to } => {
                     let (x, y) = two(vectors, *from, *to);

@@ -103,3 +103,35 @@ pub(super) fn integers<'a>(node: &'a NodeProto, name: &str) -> &'a [i64] {
 pub(super) fn unknown_attribute<'a>(node: &'a NodeProto, known: &[&str]) -> Option<&'a str> {
     node.attribute.iter().map(|attribute| attribute.name.as_str()).find(|name| !known.contains(name))
 }
+
+/// A square window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Window {
+    pub size: usize,
+    pub stride: usize,
+    pub padding: usize,
+}
+
+pub(super) fn window(node: &NodeProto, known: &[&str]) -> Result<Window, NotCovered> {
+    if let Some(name) = unknown_attribute(node, known) {
+        return Err(NotCovered::new(node, format!("attribute `{name}`")));
+    }
+    let same = |name: &str, default: usize| match integers(node, name) {
+        [] => Ok(default),
+        [first, rest @ ..] if rest.iter().all(|other| other == first) => {
+            usize::try_from(*first).map_err(|_| NotCovered::new(node, format!("`{name}` is negative")))
+        }
+        _ => Err(NotCovered::new(node, format!("`{name}` is not the same on all sides"))),
+    };
+    let (size, stride, padding) = (same("kernel_shape", 0)?, same("strides", 1)?, same("pads", 0)?);
+    if stride == 0 || (size == 0 && node.op_type != "Conv") {
+        return Err(NotCovered::new(node, "it has no window or no step"));
+    }
+    Ok(Window { size, stride, padding })
+}
+
+/// Whether a pooling is of 2×2 windows side by side.
+pub(super) fn pools_pairs(node: &NodeProto) -> bool {
+    let found = window(node, &["kernel_shape", "strides", "pads", "ceil_mode"]);
+    found == Ok(Window { size: 2, stride: 2, padding: 0 }) && integer(node, "ceil_mode", 0) == 0
+}

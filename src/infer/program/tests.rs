@@ -9,8 +9,15 @@ use super::{Convolve, MapStep, Program};
 use crate::infer::{Batch, Engine, Loaded, Model, Precision, compare, reference};
 use crate::metrics::Probabilities;
 use crate::nn::{Views, Weights};
-use crate::onnx::{Member, check, decode, encode, ensemble, samples};
+use crate::onnx::{Member, Ranges, check, decode, encode, ensemble, samples};
 use crate::units::Temperature;
+
+/// The file with ranges measured on `pixels`.
+fn with_ranges(bytes: &[u8], pixels: &[u8]) -> Vec<u8> {
+    let mut model = decode(bytes).unwrap();
+    Loaded::from_bytes(bytes).unwrap().measure_ranges(pixels).unwrap().attach(&mut model);
+    encode(&model)
+}
 
 fn kernels(bytes: &[u8], precision: Precision) -> Model {
     let model = Loaded::from_bytes(bytes).unwrap().ready(None, precision).unwrap();
@@ -24,8 +31,9 @@ fn every_kind_of_layer_gives_what_it_should() {
         let weights = samples::weights(&architecture, 3);
         let bytes = encode(&samples::model(name, &architecture, &weights));
         let pixels = samples::pixels(architecture.input, 150, 5);
+        let bytes = with_ranges(&bytes, &pixels);
         let expected = reference::of_images(&architecture, &weights, &pixels);
-        for (precision, tolerance) in [(Precision::Fp32, 2e-6), (Precision::Bf16, 0.03)] {
+        for (precision, tolerance) in [(Precision::Fp32, 2e-6), (Precision::Bf16, 0.03), (Precision::Int8, 0.05)] {
             let found = kernels(&bytes, precision).predict(&pixels).unwrap();
             let agreement = compare(&found.probabilities, &expected).unwrap();
             assert!(agreement.largest_difference < tolerance, "{name} in {precision}: {agreement:?}");
@@ -43,7 +51,8 @@ fn an_image_gets_the_same_bits_whatever_is_predicted_with_it() {
         let bytes = encode(&samples::model(name, &architecture, &samples::weights(&architecture, 3)));
         let size = architecture.input.pixels();
         let pixels = samples::pixels(architecture.input, 150, 5);
-        for precision in [Precision::Fp32, Precision::Bf16] {
+        let bytes = with_ranges(&bytes, &pixels);
+        for precision in [Precision::Fp32, Precision::Bf16, Precision::Int8] {
             let model = kernels(&bytes, precision);
             let together = model.predict(&pixels).unwrap();
             for first in [1, 63, 149] {
@@ -183,4 +192,72 @@ fn what_the_kernels_do_not_cover_is_named_and_left_to_tract() {
     let loaded = Loaded::from_bytes(&encode(&model)).unwrap();
     let error = loaded.ready(Some(Engine::Tract), Precision::Bf16).unwrap_err().to_string();
     assert_eq!(error, "tract computes in fp32 alone; leave out the engine, or take `kernels`");
+}
+
+#[test]
+fn what_int8_does_not_cover_stays_in_fp32_and_is_named() {
+    let layers = r#"[{"conv": {"filters": 3}}, {"relu": {}}, {"max_pool": {}}, {"conv": {"filters": 5}}, {"gelu": {}}, {"conv": {"filters": 6}},
+        {"relu": {}}, {"flatten": {}}, {"dense": {"units": 8}}, {"relu": {}}, {"dense": {"units": 4}}]"#;
+    let architecture = samples::architecture(1, layers);
+    let plain = encode(&samples::model("net", &architecture, &samples::weights(&architecture, 1)));
+    let pixels = samples::pixels(architecture.input, 40, 5);
+    let loaded = Loaded::from_bytes(&plain).unwrap();
+    let error = loaded.ready(None, Precision::Int8).unwrap_err().to_string();
+    let expected = "the file does not tell the ranges of its activations, which int8 needs; export it with `int8: { data: … }`";
+    assert_eq!(error, expected);
+    let ranges = loaded.measure_ranges(&pixels).unwrap();
+    assert_eq!((ranges.images, ranges.values.len()), (40, 3));
+    let expected = kernels(&plain, Precision::Fp32).predict(&pixels).unwrap();
+    let check = |spoil: &dyn Fn(&mut Ranges)| {
+        let (mut ranges, mut model) = (ranges.clone(), decode(&plain).unwrap());
+        spoil(&mut ranges);
+        ranges.attach(&mut model);
+        let model = kernels(&encode(&model), Precision::Int8);
+        let agreement = compare(&model.predict(&pixels).unwrap().probabilities, &expected.probabilities).unwrap();
+        assert!(agreement.largest_difference < 0.05, "{agreement:?}");
+        model.in_fp32().join("\n")
+    };
+    insta::assert_snapshot!(check(&|_| ()), @"node `net/10` (Gemm): its input is a vector of numbers");
+    let names: Vec<String> = ranges.values.keys().cloned().collect();
+    insta::assert_snapshot!(names.join(" "), @"net/2 net/4 net/6");
+    insta::assert_snapshot!(check(&|ranges| drop(ranges.values.remove(&names[0]))), @"
+    node `net/3` (Conv): its input's range is not known
+    node `net/10` (Gemm): its input is a vector of numbers
+    ");
+    insta::assert_snapshot!(check(&|ranges| drop(ranges.values.remove(&names[1]))), @"
+    node `net/5` (Conv): its input's range is not known
+    node `net/10` (Gemm): its input is a vector of numbers
+    ");
+    insta::assert_snapshot!(check(&|ranges| ranges.values.clear()), @"
+    node `net/3` (Conv): its input's range is not known
+    node `net/5` (Conv): its input's range is not known
+    node `net/8` (Gemm): its input is a vector of numbers
+    node `net/10` (Gemm): its input is a vector of numbers
+    ");
+    let nothing = |ranges: &mut Ranges| {
+        let range = ranges.values.get_mut(&names[1]).unwrap();
+        (range.low, range.high) = (0.0, 0.0);
+    };
+    insta::assert_snapshot!(check(&nothing), @"
+    node `net/5` (Conv): its input's range is not known
+    node `net/10` (Gemm): its input is a vector of numbers
+    ");
+}
+
+#[test]
+fn a_layer_that_bytes_cannot_compute_is_left_to_fp32() {
+    let layers = r#"[{"conv": {"filters": 3}}, {"relu": {}}, {"conv": {"filters": 4}}, {"relu": {}}, {"global_avg_pool": {}}, {"dense": {"units": 4}}]"#;
+    let mut architecture = samples::architecture(1, layers);
+    // No pixel is as dark as the mean, so none can stand around an image.
+    architecture.normalisation.mean = vec![-0.5];
+    let plain = encode(&samples::model("net", &architecture, &samples::weights(&architecture, 1)));
+    let pixels = samples::pixels(architecture.input, 40, 5);
+    let expected = kernels(&plain, Precision::Fp32).predict(&pixels).unwrap();
+    let model = kernels(&with_ranges(&plain, &pixels), Precision::Int8);
+    insta::assert_snapshot!(model.in_fp32().join("\n"), @"
+    node `net/0` (Conv): no byte stands for the zeros around an image
+    node `net/5` (Gemm): its input is a vector of numbers
+    ");
+    let agreement = compare(&model.predict(&pixels).unwrap().probabilities, &expected.probabilities).unwrap();
+    assert!(agreement.largest_difference < 0.05, "{agreement:?}");
 }

@@ -8,10 +8,13 @@ use std::sync::OnceLock;
 
 use half::bf16;
 
+mod bytes;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub use bytes::ByteLevel;
+pub(crate) use bytes::{ByteTask, Bytes};
 pub(crate) use portable::Portable;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86::{Avx2, Avx512};
@@ -123,7 +126,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
 }
 
 /// Lanes of the widest vectors.
-const MOST_LANES: usize = 16;
+pub(crate) const MOST_LANES: usize = 16;
 
 /// The pair of numbers in a word; the first is in its lower half.
 #[inline(always)]

@@ -1,6 +1,6 @@
 //! What is made of the image before the first layer: a view of it, and the normalisation.
 
-use super::{Builder, MapStep, NotCovered, Value, unknown_attribute, widened};
+use super::{Builder, Map, MapStep, NotCovered, Value, unknown_attribute, widened};
 use crate::data::View;
 use crate::kernels::Number;
 
@@ -72,9 +72,12 @@ impl<N: Number> Builder<'_, N> {
         let (Some(mean), Some(scale)) = (widened(mean, channels, 2), widened(scale, channels, 2)) else {
             return Err(not("its constants are not those of the channels"));
         };
-        let shift = mean.iter().zip(&scale).map(|(mean, scale)| -mean * scale).collect();
-        let map = self.map(height, width, channels);
-        self.maps.push(MapStep::Image { view, scale, shift, to: map.id });
+        let mut map = Map { is_image: true, ..self.map(height, width, channels) };
+        self.pixels(self.at(next), view, [&mean, &scale], &mut map);
+        if map.has_numbers {
+            let shift = mean.iter().zip(&scale).map(|(mean, scale)| -mean * scale).collect();
+            self.maps.push(MapStep::Image { view, scale, shift, to: map.id });
+        }
         self.give(&[index, next], Value::Map(map));
         Ok(())
     }
