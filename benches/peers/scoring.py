@@ -168,6 +168,7 @@ def main():
         ratio("alone", "atelier, kernels fp32", "ONNX Runtime, FP32")
         ratio("alone", "atelier, kernels fp32", "OpenVINO, FP32")
         ratio("alone", "atelier, kernels bf16", "OpenVINO, BF16")
+        ratio("alone", "atelier, kernels int8", "atelier, kernels bf16")
         ratio("end to end", "atelier", "pandas + ONNX Runtime")
         ratio("end to end", "atelier", "polars + ONNX Runtime")
 
