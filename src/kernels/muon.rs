@@ -58,7 +58,10 @@ impl MuonStep {
     }
 }
 
-/// Replaces a matrix of `rows`, U·S·Vᵀ, by about U·Vᵀ: X ← a·X + (b·A + c·A²)·X with A = X·Xᵀ, from X = M / ‖M‖.
+/// Replaces a matrix of `rows`, U·S·Vᵀ, by about U·Vᵀ: X ← p(X·Xᵀ)·X with p(A) = a·I + b·A + c·A², from X = M / ‖M‖.
+///
+/// The matrices p of all iterations are polynomials of the first X·Xᵀ, so they commute: their product Q is formed from small square
+/// matrices, with A ← p·A·p, and X is multiplied by it once. For the weights of a 3×3 convolution that is a third of the arithmetic.
 fn orthogonalise(matrix: &mut [f32], rows: usize, iterations: usize) {
     let columns = matrix.len() / rows;
     // Summed by one thread: the order is that of the numbers.
@@ -69,20 +72,37 @@ fn orthogonalise(matrix: &mut [f32], rows: usize, iterations: usize) {
     // A is taken over the shorter side: X·Xᵀ of a wide matrix, Xᵀ·X of a tall one.
     let wide = rows <= columns;
     let side = rows.min(columns);
+    let square = |numbers: &'_ [f32], other: &[f32], to: &mut [f32]| {
+        product(Matrix::rows(numbers, side, side), Matrix::rows(other, side, side), to);
+    };
+    let x = Matrix::rows(matrix, rows, columns);
+    let (left, right) = if wide { (x, x.transposed()) } else { (x.transposed(), x) };
+    let (mut gram, mut polynomial, mut spare) = (vec![0.0; side * side], vec![0.0; side * side], vec![0.0; side * side]);
+    product(left, right, &mut gram);
+    let mut all = identity(side);
     let [a, b, c] = COEFFICIENTS;
-    let (mut gram, mut square, mut next) = (vec![0.0; side * side], vec![0.0; side * side], vec![0.0; matrix.len()]);
-    for _ in 0..iterations {
-        let x = Matrix::rows(matrix, rows, columns);
-        let (left, right) = if wide { (x, x.transposed()) } else { (x.transposed(), x) };
-        product(left, right, &mut gram);
-        let whole = Matrix::rows(&gram, side, side);
-        product(whole, whole, &mut square);
-        gram.iter_mut().zip(&square).for_each(|(gram, square)| *gram = b * *gram + c * square);
-        let polynomial = Matrix::rows(&gram, side, side);
-        let (left, right) = if wide { (polynomial, x) } else { (x, polynomial) };
-        product(left, right, &mut next);
-        matrix.iter_mut().zip(&next).for_each(|(value, next)| *value = a * *value + next);
+    for iteration in 1..=iterations {
+        square(&gram, &gram, &mut polynomial);
+        polynomial.iter_mut().zip(&gram).for_each(|(power, gram)| *power = b * gram + c * *power);
+        polynomial.iter_mut().step_by(side + 1).for_each(|diagonal| *diagonal += a);
+        square(&polynomial, &all, &mut spare);
+        std::mem::swap(&mut all, &mut spare);
+        if iteration < iterations {
+            square(&gram, &polynomial, &mut spare);
+            square(&polynomial, &spare, &mut gram);
+        }
     }
+    let all = Matrix::rows(&all, side, side);
+    let (left, right) = if wide { (all, x) } else { (x, all) };
+    let mut result = vec![0.0; matrix.len()];
+    product(left, right, &mut result);
+    matrix.copy_from_slice(&result);
+}
+
+fn identity(side: usize) -> Vec<f32> {
+    let mut matrix = vec![0.0; side * side];
+    matrix.iter_mut().step_by(side + 1).for_each(|diagonal| *diagonal = 1.0);
+    matrix
 }
 
 #[cfg(test)]
