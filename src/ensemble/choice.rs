@@ -168,7 +168,7 @@ impl schemars::JsonSchema for TemperatureChoice {
             "description": "Where the temperature T of a vote comes from, which makes P^(1/T) / Σ P^(1/T) of its probabilities P.",
             "oneOf": [
                 { "const": TEMPERATURE_WORDS[0], "description": "The vote stays as it is." },
-                { "const": TEMPERATURE_WORDS[1], "description": "Fitted on the validation part after the weights, for the least log-loss." },
+                { "const": TEMPERATURE_WORDS[1], "description": "Fitted on the validation part for the least log-loss, together with the weights if those are fitted as well." },
                 given,
             ],
         })

@@ -6,12 +6,14 @@
 //! | `weights` | [`VoteWeights`]: weights that were checked |
 //! | `choice` | [`WeightChoice`], [`TemperatureChoice`] and [`Voting`]: what the user may write about them |
 //! | `fit` | [`fit_weights`]: the weights of least log-loss on validation data |
+//! | `joint` | [`fit_weights_and_temperature`]: both together, where both are to be fitted |
 //! | `temperature` | [`fit_temperature`] and [`temper`]: one number that calibrates the vote |
 //!
 //! A user who gives no weights gets equal ones. All checks end in an [`EnsembleError`] that says what to change.
 
 mod choice;
 mod fit;
+mod joint;
 mod temperature;
 mod weights;
 
@@ -19,6 +21,7 @@ use ndarray::{Array2, ArrayView2};
 
 pub use choice::{TemperatureChoice, Voting, WeightChoice};
 pub use fit::{FittedWeights, fit_weights};
+pub use joint::{FittedVote, fit_weights_and_temperature};
 pub use temperature::{FittedTemperature, fit_temperature, temper};
 pub use weights::VoteWeights;
 

@@ -11,7 +11,9 @@ use super::evaluation_files;
 use super::model::{Member, Model, ModelRecord, Part, VoteTemperature, ensure_same_classes, evaluate_part, save_member};
 use crate::data::{DataSet, LabelledImages};
 use crate::engine::{Context, Stage, StageError};
-use crate::ensemble::{TemperatureChoice, VoteWeights, Voting, WeightChoice, fit_temperature, fit_weights, temper, vote};
+use crate::ensemble::{
+    TemperatureChoice, VoteWeights, Voting, WeightChoice, fit_temperature, fit_weights, fit_weights_and_temperature, temper, vote,
+};
 use crate::graph::{DataRef, ModelRef, StageId};
 use crate::metrics::{Calibration, Evaluation, Probabilities};
 use crate::progress::Progress;
@@ -44,7 +46,7 @@ impl Stage for EnsembleStage {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn parameters(&self) -> serde_json::Value {
@@ -139,7 +141,11 @@ impl EnsembleStage {
             WeightChoice::Given(weights) => weights.clone(),
             WeightChoice::Validation => {
                 let (part, predicted) = validation.context("weights cannot be fitted without a validation part")?;
-                fit_weights(&views(predicted), part.labels())?.weights
+                let views = views(predicted);
+                match self.0.temperature {
+                    TemperatureChoice::Validation => fit_weights_and_temperature(&views, part.labels())?.weights,
+                    TemperatureChoice::None | TemperatureChoice::Given(_) => fit_weights(&views, part.labels())?.weights,
+                }
             }
         })
     }
