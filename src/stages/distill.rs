@@ -28,7 +28,7 @@ impl Stage for DistillStage {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn parameters(&self) -> Value {

@@ -27,7 +27,7 @@ impl Stage for TrainStage {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn parameters(&self) -> Value {

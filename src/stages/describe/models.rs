@@ -107,7 +107,8 @@ fn training(model: &Model) -> Result<TrainingReport> {
                 learning_rate: epoch.learning_rate,
             })
             .collect(),
-        best_epoch: train["best_epoch"].as_u64(),
+        // Else the weights are those after the last step, or an average up to it.
+        best_epoch: train["best_epoch"].as_u64().filter(|_| train["chosen"] == "best"),
         stopped_early: train["stopped_early"].as_bool().unwrap_or(false),
         seconds: train["seconds"].as_f64().unwrap_or(0.0),
         images_per_second: train["images_per_second"].as_f64().unwrap_or(0.0),
