@@ -23,21 +23,30 @@ impl View {
     /// # Panics
     /// When `image` is not of `shape`.
     pub fn push(self, image: &[u8], shape: ImageShape, pixels: &mut Vec<u8>) {
+        let start = pixels.len();
+        pixels.resize(start + image.len(), 0);
+        self.write(image, shape, &mut pixels[start..]);
+    }
+
+    /// Writes the view of `image` to `pixels`; both are `[C, H, W]`.
+    ///
+    /// # Panics
+    /// When one of them is not of `shape`.
+    pub fn write(self, image: &[u8], shape: ImageShape, pixels: &mut [u8]) {
         let ImageShape { height, width, .. } = shape;
-        assert_eq!(image.len(), shape.pixels(), "the image is of the shape");
+        assert_eq!((image.len(), pixels.len()), (shape.pixels(), shape.pixels()), "both images are of the shape");
         if self == Self::PLAIN {
-            pixels.extend_from_slice(image);
+            pixels.copy_from_slice(image);
             return;
         }
+        pixels.fill(0);
         // Columns of the view that show something, and where in the (mirrored) image they come from.
         let (columns, first) = overlap(width, self.right);
-        for plane in image.chunks_exact(height * width) {
-            for row in 0..height {
-                let start = pixels.len();
-                pixels.resize(start + width, 0);
+        for (plane, pixels) in image.chunks_exact(height * width).zip(pixels.chunks_exact_mut(height * width)) {
+            for (row, target) in pixels.chunks_exact_mut(width).enumerate() {
                 let Some(source) = row.checked_add_signed(-self.down).filter(|&source| source < height) else { continue };
                 let source = &plane[source * width..][..width];
-                let target = &mut pixels[start..][columns.clone()];
+                let target = &mut target[columns.clone()];
                 if self.mirrored {
                     let end = width - first;
                     target.iter_mut().zip(source[..end].iter().rev()).for_each(|(target, source)| *target = *source);

@@ -97,7 +97,7 @@ pub enum TemperatureChoice {
     /// The vote stays as it is: `none`.
     #[default]
     None,
-    /// Fitted on the validation part after the weights, for the least log-loss: `validation`.
+    /// Fitted on the validation part for the least log-loss, together with the weights if those are fitted as well: `validation`.
     Validation,
     /// Given: `0.8`.
     Given(Temperature),

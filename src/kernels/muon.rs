@@ -72,7 +72,7 @@ fn orthogonalise(matrix: &mut [f32], rows: usize, iterations: usize) {
     // A is taken over the shorter side: X·Xᵀ of a wide matrix, Xᵀ·X of a tall one.
     let wide = rows <= columns;
     let side = rows.min(columns);
-    let square = |numbers: &'_ [f32], other: &[f32], to: &mut [f32]| {
+    let square = |numbers: &[f32], other: &[f32], to: &mut [f32]| {
         product(Matrix::rows(numbers, side, side), Matrix::rows(other, side, side), to);
     };
     let x = Matrix::rows(matrix, rows, columns);

@@ -367,6 +367,46 @@ mod tests {
         check(1, plain, Some(Clip::Value(limit(2.0))), [0.8, -1.2, 0.4]);
     }
 
+    /// All values after `steps` steps of a network with a hidden layer of two, whose state is written and read in between if asked.
+    fn hidden_after(steps: usize, options: &str, is_written: bool) -> Vec<Vec<f32>> {
+        let layers = r#"[{"flatten": {}}, {"dense": {"units": 2}}, {"dense": {"units": 1}}]"#;
+        let architecture = Architecture { layers: serde_json::from_str(layers).unwrap(), ..architecture() };
+        let weights = Weights::initial(&architecture, crate::seed::Seed::new(1)).unwrap();
+        let mut network = Network::from_weights(&architecture, &weights).unwrap().train();
+        let new = || Optimizer::new(&serde_json::from_str(options).unwrap(), None, &architecture).unwrap();
+        let mut optimizer = new();
+        for step in 0..steps {
+            let image = image_tensor(vec![3.0 + step as f32, 4.0], SHAPE);
+            let gradients = network.forward(image).sum().backward();
+            network = optimizer.step(0.1, network, gradients);
+            if is_written {
+                optimizer = new().with_state(optimizer.to_bytes().unwrap()).unwrap();
+            }
+        }
+        network.values()
+    }
+
+    #[test]
+    fn muon_moves_hidden_weights_and_adamw_all_else() {
+        let muon = r#"{"muon": {"weight_decay": 0}}"#;
+        let moved: Vec<Vec<f32>> = hidden_after(0, muon, false)
+            .iter()
+            .zip(hidden_after(1, muon, false))
+            .map(|(before, after)| before.iter().zip(after).map(|(before, after)| (before - after).abs()).collect())
+            .collect();
+        let [hidden, hidden_bias, last, last_bias] = &moved[..] else { panic!("{moved:?}") };
+        // A gradient of rank 1 has one singular value, which comes near 1: 0.1 · 0.2 · √2 is the size of the step.
+        let size = hidden.iter().map(|value| value * value).sum::<f32>().sqrt() / (0.1 * 0.2 * 2f32.sqrt());
+        assert!((0.65..1.25).contains(&size), "{size}");
+        for values in [hidden_bias, last, last_bias] {
+            assert!(
+                values.iter().all(|value| (value - 0.1).abs() < 1e-4),
+                "AdamW's first steps are of the learning rate: {values:?}"
+            );
+        }
+        assert_eq!(hidden_after(3, muon, true), hidden_after(3, muon, false));
+    }
+
     #[test]
     fn a_foreign_state_is_refused() {
         let optimizer = Optimizer::new(&OptimizerOptions::Adam(AdamOptions::default()), None, &architecture()).unwrap();

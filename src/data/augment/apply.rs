@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use rand::RngExt;
 
 use super::{Augmentation, Flip};
-use crate::data::ImageShape;
+use crate::data::{ImageShape, View};
 use crate::seed::{Rng, Seed};
 
 /// The epoch in whose place the random start of alternating flips is drawn; no training gets that far.
@@ -51,7 +51,7 @@ impl Augmenter {
         let shift = self.draw_shift(&mut rng);
         match self.draw_warp(&mut rng) {
             Some(warp) => self.resample(warp, flipped, shift, source, target),
-            None => self.move_rows(flipped, shift, source, target),
+            None => View { mirrored: flipped, down: shift.0, right: shift.1 }.write(source, self.shape, target),
         }
         self.brighten(&mut rng, target);
         self.erase(&mut rng, target);
@@ -73,28 +73,6 @@ impl Augmenter {
         let angle = rng.random_range(-1.0..=1.0) * most;
         let factor = 1.0 + rng.random_range(-1.0..=1.0) * scale;
         Some(Warp { cosine: (libm::cos(angle) / factor) as f32, sine: (libm::sin(angle) / factor) as f32 })
-    }
-
-    fn move_rows(&self, flipped: bool, (down, right): (isize, isize), source: &[u8], target: &mut [u8]) {
-        let ImageShape { height, width, .. } = self.shape;
-        target.fill(0);
-        let first = right.max(0).unsigned_abs(); // the first column of the target that is not new
-        let kept = width - right.unsigned_abs();
-        let begin = if flipped { right } else { -right }.max(0).unsigned_abs(); // the first column of the source that stays
-        for (source, target) in source.chunks_exact(height * width).zip(target.chunks_exact_mut(height * width)) {
-            for (y, target) in target.chunks_exact_mut(width).enumerate() {
-                let Some(row) = y.checked_add_signed(-down).filter(|&row| row < height) else { continue };
-                let source = &source[row * width + begin..][..kept];
-                let target = &mut target[first..first + kept];
-                if flipped {
-                    for (to, &from) in target.iter_mut().zip(source.iter().rev()) {
-                        *to = from;
-                    }
-                } else {
-                    target.copy_from_slice(source);
-                }
-            }
-        }
     }
 
     /// Turns and scales about the centre by bilinear interpolation, then moves; beyond the edges all is 0.
@@ -215,9 +193,6 @@ mod tests {
         for flipped in [false, true] {
             for (down, right) in (-2..=2).flat_map(|down| (-2..=2).map(move |right| (down, right))) {
                 expected.push(moved(flipped, down, right));
-                let mut target = vec![77; SHAPE.pixels()];
-                augmenter.move_rows(flipped, (down, right), &source(), &mut target);
-                assert_eq!(&target, expected.last().unwrap(), "flipped {flipped}, down {down}, right {right}");
             }
         }
         let mut seen = vec![0; expected.len()];

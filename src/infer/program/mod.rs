@@ -18,6 +18,8 @@ mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ndarray::ArrayView1;
+
 pub(super) use self::bytes::build_bytes;
 
 use self::build::build;
@@ -26,6 +28,7 @@ use crate::kernels::{
     ConvShape, Number, PoolShape, PreparedConvolution, PreparedDense, Quantisation, QuantisedConvolution, WinogradConvolution,
     interleave, quantise, serial,
 };
+use crate::metrics::argmax;
 use crate::onnx::{Interface, ModelProto};
 
 /// Images whose vectors are worked on together.
@@ -292,7 +295,7 @@ impl<N: Number> Program<N> {
             }
             self.run_vectors(rows, &mut arena);
             probabilities.extend_from_slice(&arena.vectors[self.output][..rows * self.classes]);
-            labels.extend(arena.vectors[self.label][..rows * self.classes].chunks_exact(self.classes).map(first_largest));
+            labels.extend(arena.vectors[self.label][..rows * self.classes].chunks_exact(self.classes).map(label_of));
         }
         self.arenas.lock().unwrap_or_else(PoisonError::into_inner).push(arena);
     }
@@ -450,16 +453,10 @@ fn two<T>(buffers: &mut [T], from: usize, to: usize) -> (&T, &mut T) {
     (from, to)
 }
 
-/// The first of the largest.
-fn first_largest(row: &[f32]) -> Label {
-    let mut best = 0;
-    for (class, probability) in row.iter().enumerate() {
-        if *probability > row[best] {
-            best = class;
-        }
-    }
+/// The label of a row: the first of the largest.
+fn label_of(row: &[f32]) -> Label {
     // A model has no more classes than labels: that was checked when its file was read.
-    Label::try_from(best).unwrap_or(Label::MAX)
+    Label::try_from(argmax(ArrayView1::from(row))).unwrap_or(Label::MAX)
 }
 
 /// exp(xᵢ) / Σ exp(xⱼ). The largest is taken off first, so that nothing overflows.
