@@ -15,7 +15,7 @@ use crate::fs;
 use crate::graph::StageId;
 use crate::nn::Normalisation;
 use crate::train::{Chosen, EpochRecord, TrainError, TrainOptions, TrainRequest, train};
-use crate::tune::{Objective, Sampler, Study, StudySettings, Trial, TuneOptions, Tuned, Verdict};
+use crate::tune::{Objective, Sample, Sampler, Study, StudySettings, Trial, TuneOptions, Tuned, Verdict};
 use crate::units::Epochs;
 
 /// The result, as `search.json` holds it.
@@ -87,6 +87,11 @@ impl TuneStage {
     /// The training images that trials use: all, or a random choice in their original order.
     fn sample(&self, train: &LabelledImages, context: &Context<'_>) -> LabelledImages {
         let Some(sample) = self.0.sample else { return train.clone() };
+        if let Sample::Images(count) = sample
+            && count.get() > train.len()
+        {
+            context.progress.warn(&format!("`sample: {count}` is more than the {} training images; all are used", train.len()));
+        }
         let mut rows: Vec<usize> = (0..train.len()).collect();
         rows.shuffle(&mut context.seed.child("sample").rng());
         rows.truncate(sample.of(train.len()));
