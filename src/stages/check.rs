@@ -251,11 +251,7 @@ impl Checker<'_> {
         {
             self.problem(id, &["params"], format!("what the search finds does not fit: {error}"), "");
         }
-        if let Some(start) = &options.start_from
-            && self.facts.models.get(start.stage()).is_some_and(|facts| facts.ensemble)
-        {
-            self.problem(id, &["start_from"], format!("`{start}` is an ensemble"), "start from one of its members");
-        }
+        self.starts(id, options.start_from.as_ref(), &data);
         self.facts.models.insert(id.clone(), ModelFacts::of_network(data, options.refit));
     }
 
@@ -282,7 +278,24 @@ impl Checker<'_> {
                 self.problem(id, &["variants"], message, "make it `epochs` at most");
             }
         }
+        self.starts(id, options.start_from.as_ref(), &data);
         self.facts.models.insert(id.clone(), ModelFacts::of_network(data, false));
+    }
+
+    /// A network starts from one network, which has not seen what it will be judged by.
+    fn starts(&mut self, id: &StageId, start: Option<&ModelRef>, data: &DataFacts) {
+        let Some((start, facts)) = start.and_then(|start| Some((start, self.facts.models.get(start.stage())?))) else { return };
+        let (message, help) = if facts.ensemble {
+            (format!("`{start}` is an ensemble"), "start from one of its members")
+        } else if facts.refit && data.validation && facts.origins.contains(&data.origin) {
+            (
+                format!("`{start}` was trained on the validation part too, by which this one is judged"),
+                "name a model without `refit`",
+            )
+        } else {
+            return;
+        };
+        self.problem(id, &["start_from"], message, help);
     }
 
     /// What the teacher says must be about these images and classes, and not be drawn from the validation part.

@@ -2,7 +2,8 @@
 //! (Hinton, Vinyals and Dean, 2015). It makes a model as `train` does.
 //!
 //! The teacher judges the images before the training, each in all variants that the training will show, and never again: what it
-//! said is kept beside the checkpoints, so that an interrupted stage does not ask it twice.
+//! said is kept beside the checkpoints, so that an interrupted stage does not ask it twice. It answers as its exported file would, and
+//! in the precision that the student is trained in.
 
 use std::path::{Path, PathBuf};
 
@@ -11,14 +12,17 @@ use serde_json::Value;
 
 use super::learning::{self, Given, Learned, Learner};
 use super::model::{Model, Part, Taught, ensure_classes};
-use super::{Quiet, evaluation_files, predictions};
+use super::session::predict_all;
+use super::{Quiet, evaluation_files, export, predictions};
 use crate::data::{DataSet, LabelledImages};
 use crate::digest::Digest;
 use crate::engine::{Context, Stage, StageError};
 use crate::fs;
 use crate::graph::StageId;
+use crate::infer::{self, Loaded, Model as Session};
 use crate::metrics::Probabilities;
-use crate::train::{DistillOptions, Teaching, variant_of};
+use crate::nn::Weights;
+use crate::train::{DistillOptions, Precision, Teaching, variant_of};
 
 pub(super) struct DistillStage(pub DistillOptions);
 
@@ -28,20 +32,16 @@ impl Stage for DistillStage {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn parameters(&self) -> Value {
-        let mut parameters = super::parameters(&self.0);
-        if let Some(fields) = parameters.as_object_mut() {
-            // How often a checkpoint is written does not change what is trained.
-            fields.remove("checkpoint_every");
-        }
-        parameters
+        learning::parameters(&self.0)
     }
 
     fn inputs(&self) -> Vec<StageId> {
-        super::unique([self.0.data.stage(), self.0.teacher.stage()])
+        let start = self.0.start_from.iter().map(|model| model.stage());
+        super::unique([self.0.data.stage(), self.0.teacher.stage()].into_iter().chain(start))
     }
 
     fn is_seeded(&self) -> bool {
@@ -60,7 +60,8 @@ impl Stage for DistillStage {
         let learner = Learner::new(&self.0.model, self.0.views, &data, context)?;
         let said = self.ask(&teacher, &learner, &data.train, context)?;
         let teaching = Teaching::new(said, self.0.temperature, self.0.labels);
-        let given = Given { teaching: Some(&teaching), ..Given::default() };
+        let start = learning::start(self.0.start_from.as_ref(), context)?;
+        let given = Given { initial: start.as_ref().map(Weights::tensors), teaching: Some(&teaching) };
         let trained = learner.train("student", &settings, &data.train, data.validation.as_ref(), given)?;
         let validation = learner.measure(&trained.weights, Part::Validation)?;
         fs::write_json(&context.out.join("options.json"), &self.0)?;
@@ -75,6 +76,19 @@ impl Stage for DistillStage {
 }
 
 impl DistillStage {
+    /// The teacher, ready to be asked: in bf16 if the student is trained in it, the machine has it and the kernels cover the graph.
+    fn ready(&self, teacher: &Model) -> Result<Session> {
+        let loaded = Loaded::from_bytes(&export::onnx_bytes(teacher)?)?;
+        let half = match self.0.precision {
+            Precision::Bf16 => loaded.ready(None, infer::Precision::Bf16).ok(),
+            Precision::Fp32 => None,
+        };
+        match half.filter(|session| !session.is_emulated()) {
+            Some(half) => Ok(half),
+            None => loaded.ready(None, infer::Precision::Fp32),
+        }
+    }
+
     /// What the teacher says of every variant of the images, `[N, classes]` each.
     fn ask(
         &self,
@@ -82,7 +96,7 @@ impl DistillStage {
         learner: &Learner<'_>,
         images: &LabelledImages,
         context: &Context<'_>,
-    ) -> Result<Vec<Probabilities>> {
+    ) -> Result<Vec<Probabilities>, StageError> {
         let variants = match (self.0.variants, learner.augment()) {
             (Some(variants), _) => variants.get(),
             (None, Some(_)) => self.0.epochs.get(),
@@ -91,6 +105,8 @@ impl DistillStage {
         let scratch = context.scratch.join("teacher");
         fs::create_dir(&scratch)?;
         let part = predictions::part_digest(images);
+        let session = self.ready(teacher)?;
+        context.progress.note(&format!("`{}` answers in {}", teacher.record.name, session.precision()));
         context.progress.begin("teacher", variants as u64, "variants");
         (0..variants)
             .map(|variant| {
@@ -106,7 +122,7 @@ impl DistillStage {
                     Some(said) => said,
                     None => {
                         let shown = variant_of(images, learner.augment(), learner.seed(), variant);
-                        let said = teacher.predict(&shown, &Quiet(context.progress))?;
+                        let said = predict_all(&session, &shown, &Quiet(context.progress))?;
                         predictions::save(&file, &said, about)?;
                         said
                     }

@@ -3,15 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use serde::Serialize;
+use serde_json::Value;
 
 use super::evaluation_files::{self, TrainingFiles};
-use super::model::{Member, ModelRecord, Part, Taught, evaluate_part, save_member};
+use super::model::{Member, Model, ModelRecord, Part, Taught, evaluate_part, save_member};
 use super::{Quiet, predictions};
 use crate::data::augment::Augmenter;
 use crate::data::{DataSet, LabelledImages};
 use crate::engine::Context;
 use crate::fs;
-use crate::graph::StageId;
+use crate::graph::{ModelRef, StageId};
 use crate::metrics::Evaluation;
 use crate::nn::{Architecture, ModelOptions, Normalisation, Views, WeightTensor, Weights, predict};
 use crate::seed::Seed;
@@ -138,6 +140,23 @@ impl<'a> Learner<'a> {
             &[],
         )
     }
+}
+
+/// The weights of the model to start from, if there is one.
+pub(super) fn start(from: Option<&ModelRef>, context: &Context<'_>) -> Result<Option<Weights>> {
+    let Some(from) = from else { return Ok(None) };
+    let model = Model::load(context.input(from.stage())?)?;
+    Ok(model.members.into_iter().next().map(|member| member.weights))
+}
+
+/// What of a stage's options its result depends on.
+pub(super) fn parameters(options: &impl Serialize) -> Value {
+    let mut parameters = super::parameters(options);
+    if let Some(fields) = parameters.as_object_mut() {
+        // How often a checkpoint is written does not change what is trained.
+        fields.remove("checkpoint_every");
+    }
+    parameters
 }
 
 /// Where the files about a trained network go below the artifacts folder.

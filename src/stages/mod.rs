@@ -21,6 +21,7 @@ mod model;
 mod predictions;
 mod report;
 mod score;
+mod session;
 mod split;
 mod train;
 mod tune;

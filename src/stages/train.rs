@@ -11,11 +11,12 @@ use serde_json::Value;
 
 use super::evaluation_files;
 use super::learning::{self, Given, Learned, Learner};
-use super::model::{Model, Part};
+use super::model::Part;
 use crate::data::DataSet;
 use crate::engine::{Context, Stage, StageError};
 use crate::fs;
 use crate::graph::StageId;
+use crate::nn::Weights;
 use crate::train::{TrainOptions, TrainSettings, Trained};
 use crate::units::Epochs;
 
@@ -31,12 +32,7 @@ impl Stage for TrainStage {
     }
 
     fn parameters(&self) -> Value {
-        let mut parameters = super::parameters(&self.0);
-        if let Some(fields) = parameters.as_object_mut() {
-            // How often a checkpoint is written does not change what is trained.
-            fields.remove("checkpoint_every");
-        }
-        parameters
+        learning::parameters(&self.0)
     }
 
     fn inputs(&self) -> Vec<StageId> {
@@ -65,12 +61,8 @@ impl Stage for TrainStage {
         };
         let settings = options.settings();
         let learner = Learner::new(&options.model, options.views, &data, context)?;
-        let start = match &options.start_from {
-            Some(model) => Some(Model::load(context.input(model.stage())?)?),
-            None => None,
-        };
-        let initial = start.as_ref().and_then(|model| model.members.first()).map(|member| member.weights.tensors());
-        let given = Given { initial, ..Given::default() };
+        let start = learning::start(options.start_from.as_ref(), context)?;
+        let given = Given { initial: start.as_ref().map(Weights::tensors), ..Given::default() };
         let first = learner.train("first", &settings, &data.train, data.validation.as_ref(), given)?;
         let validation = learner.measure(&first.weights, Part::Validation)?;
         let mut images = data.train.len();

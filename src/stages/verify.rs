@@ -1,25 +1,26 @@
 //! `verify`: proves that the exported ONNX files do what the trained models do, and that they are good enough.
 //!
-//! Every file is checked for structure, loaded in tract, and run on the test part, in batches of several sizes, against
-//! Burn's own probabilities; an ensemble's graph also against the weighted mean of its members' files. What scores files later, our
-//! kernels, is held against tract on the same images, in fp32 and in the lower precisions that are asked for. Then the gates are
+//! Every file is checked for structure, loaded in tract, and run on the whole test part against Burn's own probabilities, by tract, or,
+//! where tract is to run the first images only, by our kernels; an ensemble's graph also against the weighted mean of its members'
+//! files. tract runs it in batches of several sizes. What scores files later, our kernels, is held against tract on the images that tract
+//! ran, in fp32, and against fp32 in the lower precisions that are asked for. Then the gates are
 //! applied to the figures of the *files*, not of the models they came from.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use ndarray::ArrayView2;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::model::Model;
+use super::session::predict_all;
 use crate::data::{DataSet, LabelledImages};
 use crate::engine::{Context, Stage, StageError};
 use crate::fs;
 use crate::graph::{DataRef, ExportRef, StageId};
 use crate::infer::{Agreement, Batch, Engine, Loaded, Model as Session, Precision, compare};
 use crate::metrics::{Evaluation, Probabilities, evaluate};
-use crate::progress::{Interrupted, Progress};
+use crate::progress::Progress;
 use crate::units::{BatchSize, Count, NonNegative, Positive, Probability};
 
 /// Options of the stage kind `verify`.
@@ -367,26 +368,6 @@ impl LowerPrecision {
         }
         problems
     }
-}
-
-/// Probabilities of all images, in batches across the threads.
-fn predict_all(session: &Session, images: &LabelledImages, progress: &dyn Progress) -> Result<Probabilities, StageError> {
-    const CHUNK: usize = 64;
-    let size = images.shape().pixels();
-    let chunks: Vec<Result<Probabilities, StageError>> = images
-        .pixels()
-        .par_chunks(CHUNK * size)
-        .map(|pixels| match progress.interrupted() {
-            true => Err(Interrupted.into()),
-            false => Ok(session.predict(pixels)?.probabilities),
-        })
-        .collect();
-    let mut all = Vec::with_capacity(images.len() * session.interface().classes.len());
-    for chunk in chunks {
-        all.extend(chunk?);
-    }
-    let shape = (images.len(), session.interface().classes.len());
-    Ok(Probabilities::from_shape_vec(shape, all).context("the model gave another number of probabilities than images")?)
 }
 
 /// How far a batch of `size` images, run at once through the graph as the file declares it, is from the whole.

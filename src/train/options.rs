@@ -83,6 +83,9 @@ macro_rules! options {
             /// (Beyer and others, 2022). As many as `epochs` unless given, and 1 where images are not varied from epoch to epoch.
             #[serde(default)]
             pub variants: Option<Count>,
+            /// A trained model whose weights this one starts from, as for `train`: often a member of the teacher.
+            #[serde(default)]
+            pub start_from: Option<ModelRef>,
             /// How many models are trained so, each with a seed of its own, as for `train`; 1 unless given.
             #[serde(default = "defaults::seeds", skip_serializing)]
             pub seeds: Seeds,

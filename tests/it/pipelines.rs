@@ -46,6 +46,17 @@ fn the_reference_is_that_of_the_program() {
 }
 
 #[test]
+fn the_demonstration_has_every_kind_of_stage() {
+    let (demo, reference) = (read("pipelines/demo.yaml"), stages::reference());
+    let file_part = reference.split("## Types").next().unwrap();
+    let kinds: Vec<&str> = file_part.lines().filter_map(|line| line.strip_prefix("## `")?.strip_suffix('`')).collect();
+    assert!(kinds.len() > 10, "{kinds:?}");
+    for kind in kinds {
+        assert!(demo.contains(&format!("{{ {kind}: {{")) || demo.contains(&format!("\n    {kind}:\n")), "`{kind}` is not shown");
+    }
+}
+
+#[test]
 fn every_exit_code_of_the_readme_is_in_the_help() {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_pipeline")).arg("--help").output().unwrap();
     let help = String::from_utf8(output.stdout).unwrap();
@@ -193,13 +204,15 @@ stages:
   refit:   { train: { data: parts, model: mlp, refit: true } }
   foreign: { train: { data: other, model: mlp } }
   vote:    { ensemble: { models: [good, refit], weights: [1, 2], data: parts } }
-  fine:    { distill: { data: varied, model: mlp, teacher: good, variants: 4, seeds: 2 } }
+  fine:    { distill: { data: varied, model: mlp, teacher: good, variants: 4, seeds: 2, start_from: good } }
   tainted: { distill: { data: parts, model: mlp, teacher: vote } }
   strange: { distill: { data: parts, model: mlp, teacher: foreign } }
   same:    { distill: { data: parts, model: mlp, teacher: good, variants: 2 } }
   many:    { distill: { data: varied, model: mlp, teacher: good, epochs: 2, variants: 3 } }
   labels:  { distill: { data: parts, model: mlp, teacher: good, labels: 1 } }
   smooth:  { distill: { data: parts, model: mlp, teacher: good, label_smoothing: 0.1 } }
+  vain:    { distill: { data: parts, model: mlp, teacher: good, start_from: vote } }
+  knowing: { train: { data: parts, model: mlp, start_from: refit } }
   wrong:   { distill: { data: parts, model: { layers: [flatten, { dense: { units: 9 } }] }, teacher: good, seeds: 3 } }
   out:     { export: { models: [good, good-2] } }
 "#;
@@ -240,14 +253,24 @@ stages:
     18 |   smooth:  { distill: { data: parts, model: mlp, teacher: good, label_smoothing: 0.1 } }
        |                                                                                  ^^^
 
-    pipeline.yaml:19:38: stage `wrong`: the model does not fit images of 1×28×28: layer 1: the network ends with 9 values, but there are 10 classes; end with `dense: { units: 10 }`
+    pipeline.yaml:19:77: stage `vain`: `vote` is an ensemble; start from one of its members
        |
-    19 |   wrong:   { distill: { data: parts, model: { layers: [flatten, { dense: { units: 9 } }] }, teacher: good, seeds: 3 } }
+    19 |   vain:    { distill: { data: parts, model: mlp, teacher: good, start_from: vote } }
+       |                                                                             ^^^^
+
+    pipeline.yaml:20:60: stage `knowing`: `refit` was trained on the validation part too, by which this one is judged; name a model without `refit`
+       |
+    20 |   knowing: { train: { data: parts, model: mlp, start_from: refit } }
+       |                                                            ^^^^^
+
+    pipeline.yaml:21:38: stage `wrong`: the model does not fit images of 1×28×28: layer 1: the network ends with 9 values, but there are 10 classes; end with `dense: { units: 10 }`
+       |
+    21 |   wrong:   { distill: { data: parts, model: { layers: [flatten, { dense: { units: 9 } }] }, teacher: good, seeds: 3 } }
        |                                      ^^^^^
 
-    pipeline.yaml:20:39: stage `out`: `good-2` is named twice; name each model once
+    pipeline.yaml:22:39: stage `out`: `good-2` is named twice; name each model once
        |
-    20 |   out:     { export: { models: [good, good-2] } }
+    22 |   out:     { export: { models: [good, good-2] } }
        |                                       ^^^^^^
     ");
 }

@@ -16,12 +16,12 @@ stages:
   merged:   { merge: { data: raw, train: "Fashion Train Data {1..6}.csv", test: "Fashion Test Data.csv" } }
   parts:    { split: { data: merged, validation: 0.25 } }
   varied:   { augment: { data: parts, flip: horizontal, shift: 1 } }
-  first:    { train: { data: varied, model: { mlp: { units: [32] } }, epochs: 3 } }
+  first:    { train: { data: varied, model: { mlp: { units: [32] } }, epochs: 3, early_stopping: { patience: 3 } } }
   second:   { train: { data: varied, model: { basic: { filters: [4, 8], units: 16 } }, epochs: 2, precision: bf16, views: { flip: true, shift: 1 } } }
   compared: { compare: { models: [first, second], data: parts, robustness: { perturbations: [noise], severities: [3], samples: 40 } } }
   vote:     { ensemble: { models: [first, second], weights: validation, temperature: validation, data: parts } }
   exported: { export: { models: [first, second, vote], int8: { data: parts, images: 100 } } }
-  verified: { verify: { export: exported, data: parts, bf16: { agreement: 0.9, accuracy_loss: 0.1 }, int8: { agreement: 0.9, accuracy_loss: 0.1 } } }
+  verified: { verify: { export: exported, data: parts, tract_images: 100, bf16: { agreement: 0.9, accuracy_loss: 0.1 }, int8: { agreement: 0.9, accuracy_loss: 0.1 } } }
   scored:   { score: { model: exported/vote, after: verified, data: raw, input: "Fashion Test Data.csv" } }
   quick:    { score: { model: exported/vote, after: verified, data: raw, input: "Fashion Test Data.csv", output: quick.csv, precision: bf16 } }
   bytes:    { score: { model: exported/vote, after: verified, data: raw, input: "Fashion Test Data.csv", output: bytes.csv, precision: int8 } }
@@ -65,6 +65,9 @@ fn one_command_makes_everything_and_a_second_run_makes_nothing() {
     };
     assert_eq!((&metrics("second")["views"]["count"], &metrics("first")["views"]), (&6.into(), &serde_json::Value::Null));
     assert!(workshop.read("artifacts/second/MODEL_CARD.md").contains("| Mean over views of an image | 6 |"));
+    let keeps_an_epoch =
+        |model: &str| workshop.read(&format!("artifacts/{model}/MODEL_CARD.md")).contains("| Weights kept | of epoch ");
+    assert!(keeps_an_epoch("first") && !keeps_an_epoch("second"), "only early stopping goes back to an epoch");
     let vote = metrics("vote");
     let losses =
         ["/validation/loss", "/ensemble/temperature/before/validation/loss"].map(|path| vote.pointer(path).unwrap().as_f64());
@@ -73,7 +76,8 @@ fn one_command_makes_everything_and_a_second_run_makes_nothing() {
     let verified: serde_json::Value = serde_json::from_str(&workshop.read("artifacts/verified.json")).unwrap();
     for model in verified["models"].as_array().unwrap() {
         let rows = |path: &str| model.pointer(path).and_then(serde_json::Value::as_u64);
-        assert_eq!(rows("/kernels/rows"), Some(120), "the kernels cover {}", model["model"]);
+        assert_eq!(rows("/kernels/rows"), Some(100), "the kernels cover {}", model["model"]);
+        assert_eq!(rows("/against_burn/rows"), Some(120), "Burn runs all images of {}", model["model"]);
         for precision in ["bf16", "int8"] {
             assert_eq!(rows(&format!("/{precision}/against_fp32/rows")), Some(120), "{precision} of {}", model["model"]);
         }
@@ -202,13 +206,19 @@ stages:
 fn a_model_can_start_from_the_weights_of_another() {
     let workshop = small();
     let more = "  again:    { train: { data: varied, model: { mlp: { units: [32] } }, start_from: first, epochs: 1 } }\n";
-    workshop.write("pipeline.yaml", format!("{SMALL}{more}"));
-    workshop.pipeline(&["run", "--until", "again"]).expect(0).says("4 of 4 parameters begin with given weights");
+    let student = "  student:  { distill: { data: varied, model: { mlp: { units: [32] } }, teacher: again, start_from: first, epochs: 1 } }\n";
+    workshop.write("pipeline.yaml", format!("{SMALL}{more}{student}"));
+    let run = |stage: &str| {
+        workshop.pipeline(&["run", "--until", stage]).expect(0).says("4 of 4 parameters begin with given weights");
+    };
+    run("again");
+    run("student");
     let loss = |model: &str| -> f64 {
         let history = workshop.read(&format!("artifacts/{model}/history.csv"));
         history.lines().nth(1).and_then(|epoch| epoch.split(',').nth(1)).unwrap().parse().unwrap()
     };
     assert!(loss("again") < loss("first"), "the first epoch must profit from what was learned before");
+    assert!(loss("student") < loss("first"), "a student too");
 }
 
 #[test]
