@@ -8,12 +8,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use ndarray::Axis;
 use serde_json::Value;
 
 use super::learning::{self, Given, Learned, Learner};
 use super::model::{Model, Part, Taught, ensure_classes};
 use super::session::predict_all;
-use super::{Quiet, evaluation_files, export, predictions};
+use super::{evaluation_files, export, predictions};
 use crate::data::{DataSet, LabelledImages};
 use crate::digest::Digest;
 use crate::engine::{Context, Stage, StageError};
@@ -22,6 +23,7 @@ use crate::graph::StageId;
 use crate::infer::{self, Loaded, Model as Session};
 use crate::metrics::Probabilities;
 use crate::nn::Weights;
+use crate::progress::Progress;
 use crate::train::{DistillOptions, Precision, Teaching, variant_of};
 
 pub(super) struct DistillStage(pub DistillOptions);
@@ -107,7 +109,7 @@ impl DistillStage {
         let part = predictions::part_digest(images);
         let session = self.ready(teacher)?;
         context.progress.note(&format!("`{}` answers in {}", teacher.record.name, session.precision()));
-        context.progress.begin("teacher", variants as u64, "variants");
+        context.progress.begin("teacher", (variants * images.len()) as u64, "images");
         (0..variants)
             .map(|variant| {
                 context.progress.check()?;
@@ -122,14 +124,31 @@ impl DistillStage {
                     Some(said) => said,
                     None => {
                         let shown = variant_of(images, learner.augment(), learner.seed(), variant);
-                        let said = predict_all(&session, &shown, &Quiet(context.progress))?;
+                        let said = answers(&session, &shown, variant, context.progress)?;
                         predictions::save(&file, &said, about)?;
                         said
                     }
                 };
-                context.progress.advance(variant as u64 + 1, "");
+                context.progress.advance(((variant + 1) * images.len()) as u64, "");
                 Ok(said)
             })
             .collect()
     }
+}
+
+/// What `session` says of images that are the variant numbered `variant`, which progress tells meanwhile.
+fn answers(
+    session: &Session,
+    images: &LabelledImages,
+    variant: usize,
+    progress: &dyn Progress,
+) -> Result<Probabilities, StageError> {
+    const SLICE: usize = 2048;
+    let mut all = Probabilities::zeros((0, session.interface().classes.len()));
+    for pixels in images.pixels().chunks(SLICE * images.shape().pixels()) {
+        let said = predict_all(session, pixels, progress)?;
+        all.append(Axis(0), said.view()).map_err(anyhow::Error::from)?;
+        progress.advance((variant * images.len() + all.nrows()) as u64, "");
+    }
+    Ok(all)
 }

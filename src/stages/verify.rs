@@ -230,18 +230,18 @@ impl VerifyStage {
         let loaded = Loaded::open(file).map_err(|error| StageError::Corrupt(format!("{error:#}")))?;
         let single = loaded.ready(None, Precision::Fp32)?;
         let kernels = match single.engine() {
-            Engine::Kernels => Some(predict_all(&single, test, progress)?),
+            Engine::Kernels => Some(predict_all(&single, test.pixels(), progress)?),
             Engine::Tract => None,
         };
         let tract = loaded.optimise(loaded.fastest_batch())?;
         let limit = self.options.tract_images.map(Count::get).filter(|&limit| limit < test.len());
         let (reference, probabilities) = match (limit, &kernels) {
             (Some(limit), Some(kernels)) => {
-                let first: Vec<usize> = (0..limit).collect();
-                (predict_all(&tract, &test.select(&first), progress)?, kernels.clone())
+                let first = &test.pixels()[..limit * test.shape().pixels()];
+                (predict_all(&tract, first, progress)?, kernels.clone())
             }
             _ => {
-                let all = predict_all(&tract, test, progress)?;
+                let all = predict_all(&tract, test.pixels(), progress)?;
                 (all.clone(), all)
             }
         };
@@ -273,7 +273,7 @@ impl VerifyStage {
             if limits.is_none() {
                 return Ok(None);
             }
-            let found = predict_all(&loaded.ready(None, precision)?, test, progress)?;
+            let found = predict_all(&loaded.ready(None, precision)?, test.pixels(), progress)?;
             let accuracy = evaluate(test.labels(), found.view(), classes).map_err(anyhow::Error::from)?.accuracy;
             Ok(Some(Lower { against_fp32: compare(&probabilities, &found)?, accuracy }))
         };
