@@ -2,7 +2,8 @@
 //!
 //! A stage's seed derives from its name. So `optimum` with `seeds: 3` is written out as the stages `optimum`, `optimum-2` and
 //! `optimum-3`; the first keeps the name, and with it the seed and the key in the cache, that it has alone. Where a list names
-//! `optimum` (`models: [basic, optimum]`), all of them are meant; a single name (`teacher: optimum`) means the first.
+//! `optimum` (`models: [basic, optimum]`), all of them are meant; a single name (`teacher: optimum`) means the first, which is
+//! `optimum-1` wherever it is to be named alone.
 //!
 //! It is the tree that is changed, and a copy of a node keeps the place of its original: everything later treats the copies
 //! like stages that are written in the file, and shows what is wrong where it is written.
@@ -23,6 +24,12 @@ const OPTION: &str = "seeds";
 pub(super) struct Families(BTreeMap<StageId, Vec<StageId>>);
 
 impl Families {
+    /// The first of a family if `id` is its name with the number 1.
+    fn first(&self, id: &StageId) -> Option<&StageId> {
+        let entry = id.as_str().strip_suffix("-1")?;
+        self.0.keys().find(|first| first.as_str() == entry)
+    }
+
     /// The name in the file that `id` comes from; its own for most.
     pub fn entry_of<'a>(&'a self, id: &'a StageId) -> &'a StageId {
         self.0.iter().find(|(_, further)| further.contains(id)).map_or(id, |(entry, _)| entry)
@@ -36,7 +43,7 @@ pub(super) fn write_out(stages: &mut Vec<(Key, Node)>, problems: &mut Problems) 
     for (key, node) in &written {
         let Some((id, (seeds, option))) = key.text.parse::<StageId>().ok().zip(seeds(node)) else { continue };
         let mut further = Vec::new();
-        for number in 2..=seeds.get() {
+        for number in 1..=seeds.get() {
             let copy: StageId = format!("{id}-{number}").parse().expect("a name with a number is a name");
             match written.iter().find(|(key, _)| key.text == copy.as_str()) {
                 Some((taken, _)) => {
@@ -46,6 +53,7 @@ pub(super) fn write_out(stages: &mut Vec<(Key, Node)>, problems: &mut Problems) 
                     );
                     problems.add_with_help(option.clone(), message, "give one of them another name");
                 }
+                None if number == 1 => {}
                 None => further.push(copy),
             }
         }
@@ -73,20 +81,26 @@ fn seeds(node: &Node) -> Option<(Seeds, Place)> {
     (seeds > Seeds::ONE).then(|| (seeds, option.place.clone()))
 }
 
-/// In every list below `node`, puts behind the name of a stage with several seeds those of its copies. `references` are those
-/// that were found in `node`: not every text that is like a name is one. Gives whether anything was put.
+/// In every list below `node`, puts behind the name of a stage with several seeds those of its copies, and everywhere its own name for
+/// that with the number 1. `references` are those that were found in `node`: not every text that is like a name is one. Gives
+/// whether anything was changed.
 pub(super) fn name_all(node: &mut Node, references: &[ReferenceUse], families: &Families) -> bool {
     match &mut node.value {
         _ if families.0.is_empty() => false,
-        Value::Scalar { .. } => false,
+        Value::Scalar { .. } => {
+            let Some((id, first)) = named(node, references).and_then(|id| Some((id, families.first(id)?))) else { return false };
+            let (place, text) = (spot(id.as_str(), &node.place), first.to_string());
+            *node = Node { place: place.first(text.len()), value: Value::Scalar { text, plain: true } };
+            true
+        }
         Value::Mapping(entries) => {
             entries.iter_mut().fold(false, |changed, (_, node)| name_all(node, references, families) || changed)
         }
         Value::List(nodes) => {
             let mut changed = false;
             for mut node in std::mem::take(nodes) {
-                changed |= name_all(&mut node, references, families);
                 let further = named(&node, references).and_then(|id| families.0.get(id)).map_or(&[][..], Vec::as_slice);
+                changed |= name_all(&mut node, references, families);
                 let copy =
                     |id: &StageId| Node { place: node.place.clone(), value: Value::Scalar { text: id.to_string(), plain: true } };
                 let copies: Vec<Node> = further.iter().map(copy).collect();
@@ -119,6 +133,7 @@ stages:
   first:  { train: { data: raw, model: basic, epochs: 2, seeds: 3 } }
   second: { train: { data: raw, model: basic, epochs: 2, seeds: 1 } }
   both:   { vote: { models: [second, "first"], data: raw } }
+  one:    { vote: { models: [second, first-1, "first-3"], data: raw } }
 "#;
 
     fn inputs(spec: &Spec<TestKind>, stage: &str) -> Vec<String> {
@@ -129,8 +144,9 @@ stages:
     fn a_stage_with_seeds_is_several_and_lists_name_them_all() {
         let spec = read(TEXT, &["first.epochs=5"]).unwrap();
         let names: Vec<&str> = spec.stages.iter().map(|stage| stage.id.as_str()).collect();
-        assert_eq!(names, ["raw", "first", "first-2", "first-3", "second", "both"]);
+        assert_eq!(names, ["raw", "first", "first-2", "first-3", "second", "both", "one"]);
         assert_eq!(inputs(&spec, "both"), ["second", "first", "first-2", "first-3", "raw"]);
+        assert_eq!(inputs(&spec, "one"), ["second", "first", "first-3", "raw"]);
         assert_eq!(inputs(&spec, "first-3"), ["raw"]);
         for copy in &spec.stages[1..4] {
             let TestKind::Train(options) = &copy.kind else { panic!("{copy:?}") };
@@ -152,6 +168,7 @@ stages:
         let spec = read(TEXT, &[]).unwrap();
         let place = |stage: &str, path: &[&str]| spec.place(&stage.parse().unwrap(), path).to_string();
         assert_eq!(place("first-2", &["epochs"]), place("first", &["epochs"]));
+        assert_eq!(place("one", &["models", "1"]), "pipeline.yaml:8:38");
         assert_eq!(place("both", &["models", "3"]), place("both", &["models", "1"]));
         assert_eq!(spec.stage(&"first-3".parse().unwrap()).unwrap().place.to_string(), "pipeline.yaml:5:3");
     }
