@@ -84,7 +84,7 @@ impl schemars::JsonSchema for WeightChoice {
             "description": "Where the weights of a vote come from.",
             "oneOf": [
                 { "const": WORDS[0], "description": "Every member counts the same." },
-                { "const": WORDS[1], "description": "Fitted on the validation part, for the least log-loss." },
+                { "const": WORDS[1], "description": "Fitted on the validation part, for the least log-loss. Seeds of one stage count the same." },
                 { "type": "array", "items": weight, "minItems": 1, "description": "One weight for each member, not all 0." },
             ],
         })

@@ -1,6 +1,7 @@
 //! `ensemble`: one model that is a soft vote of several, with weights that are equal, given, or fitted on the validation
 //! part, and perhaps a temperature.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -38,7 +39,11 @@ pub struct EnsembleOptions {
     pub data: DataRef,
 }
 
-pub(super) struct EnsembleStage(pub EnsembleOptions);
+pub(super) struct EnsembleStage {
+    pub options: EnsembleOptions,
+    /// The recipes that several of the members come from, each with these members.
+    pub recipes: BTreeMap<StageId, Vec<StageId>>,
+}
 
 impl Stage for EnsembleStage {
     fn kind(&self) -> &'static str {
@@ -50,11 +55,15 @@ impl Stage for EnsembleStage {
     }
 
     fn parameters(&self) -> serde_json::Value {
-        super::parameters(&self.0)
+        let mut parameters = super::parameters(&self.options);
+        if self.options.weights == WeightChoice::Validation && !self.recipes.is_empty() {
+            parameters["recipes"] = super::parameters(&self.recipes);
+        }
+        parameters
     }
 
     fn inputs(&self) -> Vec<StageId> {
-        super::unique(self.0.models.iter().map(ModelRef::stage).chain([self.0.data.stage()]))
+        super::unique(self.options.models.iter().map(ModelRef::stage).chain([self.options.data.stage()]))
     }
 
     fn measurements(&self) -> Vec<PathBuf> {
@@ -62,8 +71,8 @@ impl Stage for EnsembleStage {
     }
 
     fn run(&self, context: &Context<'_>) -> Result<(), StageError> {
-        let data = DataSet::load(context.input(self.0.data.stage())?)?;
-        let models = super::load_models(&self.0.models, context)?;
+        let data = DataSet::load(context.input(self.options.data.stage())?)?;
+        let models = super::load_models(&self.options.models, context)?;
         ensure_same_classes(&models)?;
         let first = models.first().context("an ensemble needs members")?;
 
@@ -72,7 +81,7 @@ impl Stage for EnsembleStage {
             None => None,
         };
         let held_out = validation.as_ref().map(|(part, predicted)| (*part, predicted.as_slice()));
-        let weights = self.weights(models.len(), held_out)?;
+        let weights = self.weights(&models, held_out)?;
         let shown: Vec<String> =
             models.iter().zip(weights.shares()).map(|(model, share)| format!("{} {share:.3}", model.record.name)).collect();
         context.progress.note(&format!("vote: {}", shown.join(", ")));
@@ -117,7 +126,7 @@ impl Stage for EnsembleStage {
             dataset: first.record.dataset,
             images: first.record.images,
             members,
-            voting: voting(&self.0.weights).to_owned(),
+            voting: voting(&self.options.weights).to_owned(),
             temperature,
             parameters: models.iter().map(|model| model.record.parameters).sum(),
             flops_per_image: models.iter().map(|model| model.record.flops_per_image).sum(),
@@ -135,19 +144,48 @@ impl Stage for EnsembleStage {
 }
 
 impl EnsembleStage {
-    fn weights(&self, members: usize, validation: Option<(&LabelledImages, &[Probabilities])>) -> Result<VoteWeights> {
-        Ok(match &self.0.weights {
-            WeightChoice::Equal => VoteWeights::equal(members)?,
+    fn weights(&self, models: &[Model], validation: Option<(&LabelledImages, &[Probabilities])>) -> Result<VoteWeights> {
+        Ok(match &self.options.weights {
+            WeightChoice::Equal => VoteWeights::equal(models.len())?,
             WeightChoice::Given(weights) => weights.clone(),
             WeightChoice::Validation => {
                 let (part, predicted) = validation.context("weights cannot be fitted without a validation part")?;
-                let views = views(predicted);
-                match self.0.temperature {
-                    TemperatureChoice::Validation => fit_weights_and_temperature(&views, part.labels())?.weights,
-                    TemperatureChoice::None | TemperatureChoice::Given(_) => fit_weights(&views, part.labels())?.weights,
-                }
+                self.fitted(models, part, predicted)?
             }
         })
+    }
+
+    /// The weights of least log-loss. Members that differ in their seed alone are equal before anything is measured, and count the same:
+    /// a few thousand images tell recipes apart, seeds hardly.
+    fn fitted(&self, models: &[Model], part: &LabelledImages, predicted: &[Probabilities]) -> Result<VoteWeights> {
+        let alike = self.alike(&models.iter().map(|model| &model.record.name).collect::<Vec<_>>());
+        let mean = |members: &Vec<usize>| {
+            let several: Vec<ArrayView2<'_, f32>> = members.iter().map(|&member| predicted[member].view()).collect();
+            vote(&several, &VoteWeights::equal(several.len())?)
+        };
+        let means = alike.iter().map(mean).collect::<Result<Vec<_>, _>>()?;
+        let fitted = match self.options.temperature {
+            TemperatureChoice::Validation => fit_weights_and_temperature(&views(&means), part.labels())?.weights,
+            TemperatureChoice::None | TemperatureChoice::Given(_) => fit_weights(&views(&means), part.labels())?.weights,
+        };
+        let mut each = vec![0.0; models.len()];
+        for (members, share) in alike.iter().zip(fitted.shares()) {
+            members.iter().for_each(|&member| each[member] = share / members.len() as f64);
+        }
+        Ok(VoteWeights::new(each)?)
+    }
+
+    /// The places of `names`, those of one recipe together, in the order of their first.
+    fn alike(&self, names: &[&StageId]) -> Vec<Vec<usize>> {
+        let recipe = |name: &StageId| self.recipes.values().find(|members| members.contains(name));
+        let mut alike: Vec<Vec<usize>> = Vec::new();
+        for (place, name) in names.iter().enumerate() {
+            match alike.iter_mut().find(|others| recipe(name).is_some_and(|recipe| recipe.contains(names[others[0]]))) {
+                Some(others) => others.push(place),
+                None => alike.push(vec![place]),
+            }
+        }
+        alike
     }
 
     /// The temperature, and how well the votes on the parts are calibrated without it.
@@ -156,7 +194,7 @@ impl EnsembleStage {
         validation: Option<&(&LabelledImages, Probabilities)>,
         test: Option<&(&LabelledImages, Probabilities)>,
     ) -> Result<Option<VoteTemperature>> {
-        let value = match self.0.temperature {
+        let value = match self.options.temperature {
             TemperatureChoice::None => return Ok(None),
             TemperatureChoice::Given(value) => value,
             TemperatureChoice::Validation => {
@@ -169,7 +207,7 @@ impl EnsembleStage {
         };
         Ok(Some(VoteTemperature {
             value,
-            fitted: self.0.temperature == TemperatureChoice::Validation,
+            fitted: self.options.temperature == TemperatureChoice::Validation,
             validation_before: before(validation)?,
             test_before: before(test)?,
         }))
@@ -194,5 +232,20 @@ fn voting(weights: &WeightChoice) -> &'static str {
         WeightChoice::Equal => "equal",
         WeightChoice::Validation => "validation",
         WeightChoice::Given(_) => "given",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_of_a_recipe_stand_together() {
+        let id = |name: &str| name.parse::<StageId>().unwrap();
+        let options = serde_json::from_str(r#"{"models": ["a", "b"], "data": "parts"}"#).unwrap();
+        let recipes = BTreeMap::from([(id("a"), vec![id("a"), id("a-2")]), (id("c"), vec![id("c"), id("c-2"), id("c-3")])]);
+        let stage = EnsembleStage { options, recipes };
+        let names = ["a", "c", "b", "a-2", "c-3", "c-2"].map(id);
+        assert_eq!(stage.alike(&names.each_ref()), [vec![0, 3], vec![1, 4, 5], vec![2]]);
     }
 }

@@ -27,6 +27,7 @@ mod train;
 mod tune;
 mod verify;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
@@ -75,6 +76,14 @@ fn references(stage: &StageSpec<StageKind>) -> Vec<StageId> {
     unique(stage.references.iter().map(|reference| &reference.stage))
 }
 
+/// The recipes that several of the models come from, each with these models.
+fn recipes(spec: &Spec<StageKind>, models: &[ModelRef]) -> BTreeMap<StageId, Vec<StageId>> {
+    let is_named = |id: &StageId| models.iter().any(|model| model.stage() == id);
+    let named = |stages: Vec<StageId>| stages.into_iter().filter(is_named).collect::<Vec<_>>();
+    let families = spec.families().into_iter().map(|(name, stages)| (name, named(stages)));
+    families.filter(|(_, models)| models.len() > 1).collect()
+}
+
 fn bind(stage: &StageSpec<StageKind>, spec: &Spec<StageKind>, facts: &Facts, data_dir: Option<&Path>) -> Box<dyn Stage> {
     match stage.kind.clone() {
         StageKind::Fetch(options) => Box::new(fetch::FetchStage { options, data_dir: data_dir.map(Path::to_owned) }),
@@ -85,15 +94,13 @@ fn bind(stage: &StageSpec<StageKind>, spec: &Spec<StageKind>, facts: &Facts, dat
         StageKind::Train(options) => Box::new(train::TrainStage(options)),
         StageKind::Distill(options) => Box::new(distill::DistillStage(options)),
         StageKind::Compare(options) => {
-            let families = spec.families();
-            let compared = |stages: &Vec<StageId>| -> Vec<StageId> {
-                stages.iter().filter(|id| options.models.iter().any(|model| model.stage() == *id)).cloned().collect()
-            };
-            let recipes = families.iter().map(|(name, stages)| (name.clone(), compared(stages)));
-            let recipes = recipes.filter(|(_, models)| models.len() > 1).collect();
+            let recipes = recipes(spec, &options.models);
             Box::new(compare::CompareStage { options, recipes })
         }
-        StageKind::Ensemble(options) => Box::new(ensemble::EnsembleStage(options)),
+        StageKind::Ensemble(options) => {
+            let recipes = recipes(spec, &options.models);
+            Box::new(ensemble::EnsembleStage { options, recipes })
+        }
         StageKind::Export(options) => Box::new(export::ExportStage(options)),
         StageKind::Verify(options) => {
             let models = facts.exports.get(options.export.stage()).cloned().unwrap_or_default();

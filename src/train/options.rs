@@ -52,7 +52,7 @@ macro_rules! options {
             #[serde(default)]
             pub start_from: Option<ModelRef>,
             /// How many models are trained so, each with a seed of its own, 1 unless given: the stage `optimum` with 3 seeds stands for `optimum`,
-            /// `optimum-2` and `optimum-3`, and where a list of models names `optimum`, all of them are meant.
+            /// `optimum-2` and `optimum-3`, and where a list of models names `optimum`, all of them are meant; `optimum-1` is the first alone.
             #[serde(default = "defaults::seeds", skip_serializing)]
             pub seeds: Seeds,
             $($(#[$meta])* pub $field: $type,)*

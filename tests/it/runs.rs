@@ -250,6 +250,13 @@ fn more_seeds_retrain_nothing_and_are_meant_by_the_name_of_the_first() {
     assert_eq!(recipe["models"], serde_json::json!(["first", "first-2", "first-3"]));
     assert_eq!((&recipe["recipe"], &recipe["test_accuracy"]["runs"]), (&"first".into(), &3.into()));
     workshop.pipeline(&["metrics"]).expect(0).says("over seeds");
+
+    with(&["run", "--until", "vote"]).expect(0);
+    let vote: serde_json::Value = serde_json::from_str(&workshop.read("artifacts/vote/metrics.json")).unwrap();
+    let weights: Vec<f64> =
+        vote["ensemble"]["members"].as_array().unwrap().iter().map(|member| member["weight"].as_f64().unwrap()).collect();
+    assert!(weights[0] == weights[1] && weights[1] == weights[2], "seeds count the same: {weights:?}");
+    assert!((weights.iter().sum::<f64>() - 1.0).abs() < 1e-12, "{weights:?}");
     workshop.pipeline(&["plan", "-S", "first-2.epochs=1"]).expect(3).says("there is no stage `first-2`");
 }
 
