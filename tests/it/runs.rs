@@ -206,13 +206,17 @@ stages:
 fn a_model_can_start_from_the_weights_of_another() {
     let workshop = small();
     let more = "  again:    { train: { data: varied, model: { mlp: { units: [32] } }, start_from: first, epochs: 1 } }\n";
-    let student = "  student:  { distill: { data: varied, model: { mlp: { units: [32] } }, teacher: again, start_from: first, epochs: 1 } }\n";
-    workshop.write("pipeline.yaml", format!("{SMALL}{more}{student}"));
+    let options = "data: varied, model: { mlp: { units: [32] } }, teacher: again, start_from: first, epochs: 1, precision: bf16";
+    workshop.write("pipeline.yaml", format!("{SMALL}{more}  student:  {{ distill: {{ {options} }} }}\n"));
     let run = |stage: &str| {
-        workshop.pipeline(&["run", "--until", stage]).expect(0).says("4 of 4 parameters begin with given weights");
+        workshop.pipeline(&["run", "--until", stage]).expect(0).says("4 of 4 parameters begin with given weights")
     };
     run("again");
-    run("student");
+    #[cfg(target_arch = "x86_64")]
+    let has_half = is_x86_feature_detected!("avx512bf16");
+    #[cfg(not(target_arch = "x86_64"))]
+    let has_half = false;
+    run("student").says(if has_half { "`again` answers in bf16" } else { "`again` answers in fp32" });
     let loss = |model: &str| -> f64 {
         let history = workshop.read(&format!("artifacts/{model}/history.csv"));
         history.lines().nth(1).and_then(|epoch| epoch.split(',').nth(1)).unwrap().parse().unwrap()
