@@ -26,6 +26,10 @@ impl Augment for Augmenter {
 
 /// A batch, ready to be learned from.
 pub struct Batch {
+    /// Which of the training images these are, `[N]`.
+    pub indices: Vec<usize>,
+    /// What each counts for, `[N]`.
+    pub weights: Vec<f32>,
     /// Pixels 0–255, `[N, H, W, C]`.
     pub pixels: Vec<f32>,
     /// Labels, `[N]`.
@@ -54,19 +58,27 @@ pub struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// How many batches an epoch has.
+    /// How many batches an epoch of all images has.
     pub fn batches(&self) -> usize {
         self.images.len().div_ceil(self.batch_size)
     }
 
-    /// Runs `consume` with the batches of `epoch` from batch `first` on, while they are being made.
-    pub fn stream<T>(&self, epoch: usize, first: usize, consume: impl FnOnce(Receiver<Batch>) -> T) -> T {
-        let order = shuffled(self.images.len(), self.seed.child("order").index(epoch as u64));
+    /// How many batches an epoch has in which images count what `weights` says, `[images]`.
+    pub fn batches_of(&self, weights: &[f32]) -> usize {
+        weights.iter().filter(|&&weight| weight > 0.0).count().div_ceil(self.batch_size)
+    }
+
+    /// Runs `consume` with the batches of `epoch` from batch `first` on, while they are being made. Each image counts what `weights`
+    /// says, `[images]`; one of weight 0 is left out.
+    pub fn stream<T>(&self, epoch: usize, first: usize, weights: &[f32], consume: impl FnOnce(Receiver<Batch>) -> T) -> T {
+        let mut order = shuffled(self.images.len(), self.seed.child("order").index(epoch as u64));
+        order.retain(|&index| weights[index] > 0.0);
         thread::scope(|scope| {
             let (sender, receiver) = sync_channel(2);
             scope.spawn(move || {
                 for indices in order.chunks(self.batch_size).skip(first) {
-                    if sender.send(self.batch(epoch, indices)).is_err() {
+                    let weights = indices.iter().map(|&index| weights[index]).collect();
+                    if sender.send(self.batch(epoch, indices, weights)).is_err() {
                         return; // the consumer has stopped
                     }
                 }
@@ -75,7 +87,7 @@ impl Source<'_> {
         })
     }
 
-    fn batch(&self, epoch: usize, indices: &[usize]) -> Batch {
+    fn batch(&self, epoch: usize, indices: &[usize], weights: Vec<f32>) -> Batch {
         let size = self.images.shape().pixels();
         let mut pixels = Vec::with_capacity(indices.len() * size);
         let mut changed = vec![0; size];
@@ -93,7 +105,8 @@ impl Source<'_> {
             push_image(image, self.images.shape().channels, &mut pixels);
         }
         let taught = self.teaching.map_or_else(Vec::new, |teaching| teaching.rows(epoch, indices));
-        Batch { pixels, labels: indices.iter().map(|&index| self.images.labels()[index]).collect(), taught }
+        let labels = indices.iter().map(|&index| self.images.labels()[index]).collect();
+        Batch { indices: indices.to_vec(), weights, pixels, labels, taught }
     }
 }
 
@@ -127,8 +140,10 @@ mod tests {
         LabelledImages::new(shape, (0..10).collect::<Vec<u8>>(), (0..10).collect::<Vec<u8>>()).unwrap()
     }
 
+    const ALL: [f32; 10] = [1.0; 10];
+
     fn epoch(source: &Source<'_>, epoch: usize, first: usize) -> Vec<(Vec<f32>, Vec<Label>)> {
-        source.stream(epoch, first, |batches| batches.iter().map(|batch| (batch.pixels, batch.labels)).collect())
+        source.stream(epoch, first, &ALL, |batches| batches.iter().map(|batch| (batch.pixels, batch.labels)).collect())
     }
 
     #[test]
@@ -150,11 +165,29 @@ mod tests {
     }
 
     #[test]
+    fn images_without_weight_are_left_out() {
+        let images = images();
+        let source = Source { images: &images, augment: None, batch_size: 4, seed: Seed::new(1), teaching: None };
+        let weights = [0.0, 1.0, 2.0, 0.0, 2.0, 0.0, 1.0, 1.0, 1.0, 0.0];
+        let batches: Vec<Batch> = source.stream(0, 0, &weights, |batches| batches.iter().collect());
+        assert_eq!((batches.len(), source.batches_of(&weights)), (2, 2));
+        let mut seen: Vec<usize> = batches.iter().flat_map(|batch| batch.indices.clone()).collect();
+        seen.sort_unstable();
+        assert_eq!(seen, [1, 2, 4, 6, 7, 8]);
+        for batch in &batches {
+            let expected: Vec<f32> = batch.indices.iter().map(|&index| weights[index]).collect();
+            assert_eq!(batch.weights, expected);
+            assert!(batch.indices.iter().zip(&batch.labels).all(|(&index, &label)| index == usize::from(label)));
+        }
+    }
+
+    #[test]
     fn the_channels_of_a_pixel_lie_side_by_side() {
         let shape = ImageShape { channels: 3, height: 1, width: 2 };
         let images = LabelledImages::new(shape, vec![1, 2, 3, 4, 5, 6], vec![0]).unwrap();
         let source = Source { images: &images, augment: None, batch_size: 1, seed: Seed::new(1), teaching: None };
-        assert_eq!(epoch(&source, 0, 0), [(vec![1.0, 3.0, 5.0, 2.0, 4.0, 6.0], vec![0])]);
+        let batches: Vec<Batch> = source.stream(0, 0, &[1.0], |batches| batches.iter().collect());
+        assert_eq!(batches.iter().map(|batch| &batch.pixels).collect::<Vec<_>>(), [&[1.0, 3.0, 5.0, 2.0, 4.0, 6.0]]);
     }
 
     #[test]
@@ -180,7 +213,7 @@ mod tests {
         let teaching = Teaching::new((0..3).map(said).collect(), Positive::new(1.0).unwrap(), Probability::new(0.0).unwrap());
         let source = Source { images: &images, augment: Some(&Stamp), batch_size: 4, seed, teaching: Some(&teaching) };
         for epoch in 0..7 {
-            let batches: Vec<Batch> = source.stream(epoch, 0, |batches| batches.iter().collect());
+            let batches: Vec<Batch> = source.stream(epoch, 0, &ALL, |batches| batches.iter().collect());
             assert!(batches.iter().all(|batch| batch.pixels == batch.taught && !batch.taught.is_empty()), "{epoch}");
         }
     }
@@ -189,6 +222,6 @@ mod tests {
     fn a_consumer_may_stop_early() {
         let images = images();
         let source = Source { images: &images, augment: None, batch_size: 1, seed: Seed::new(1), teaching: None };
-        assert_eq!(source.stream(0, 0, |batches| batches.recv().unwrap().labels.len()), 1);
+        assert_eq!(source.stream(0, 0, &ALL, |batches| batches.recv().unwrap().labels.len()), 1);
     }
 }

@@ -1,8 +1,9 @@
 //! Checkpoints: everything a training needs to go on and end in the same bytes as if it had never stopped.
 //!
 //! A checkpoint is one safetensors file, written atomically. Tensors: `weights/<name>`, `average/<name>` and `best/<name>`
-//! for every parameter (the latter two if there are any), and `optimizer`, the bytes of Burn's optimiser state. Metadata:
-//! `state`, a JSON text, and `digest`, the hash of all the rest. Order, augmentation and dropout need no state: they are
+//! for every parameter (the latter two if there are any), `losses/before` and `losses/now` of every training image (if images
+//! are left out by them), and `optimizer`, the bytes of Burn's optimiser state. Metadata: `state`, a JSON text, and `digest`,
+//! the hash of all the rest. Order, augmentation and dropout need no state: they are
 //! drawn from seeds that epoch and step determine.
 
 use std::collections::HashMap;
@@ -12,6 +13,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
+use super::pruning::Losses;
 use super::{EpochRecord, EpochTiming};
 use crate::digest::Digest;
 use crate::fs;
@@ -22,14 +24,20 @@ use crate::nn::Parameter;
 pub struct State {
     /// Epochs that are finished.
     pub epoch: usize,
+    /// Batches that are learned, of all epochs.
+    pub steps: usize,
+    /// Images that are learned from in finished epochs, each time.
+    pub learned: usize,
     /// Batches of the current epoch that are learned.
     pub batch: usize,
-    /// Sum of the loss over the images of these batches.
-    pub loss: f64,
-    /// Images of these batches whose label was right.
-    pub correct: usize,
     /// Images of these batches.
     pub seen: usize,
+    /// What these images count for.
+    pub weight: f64,
+    /// Sum of their losses, each counted by its weight.
+    pub loss: f64,
+    /// Sum of the weights of those whose label was right.
+    pub correct: f64,
     /// Learning rate of the last step.
     pub learning_rate: f64,
     /// Steps that the average has taken in.
@@ -55,6 +63,8 @@ pub struct Checkpoint {
     pub average: Option<Vec<Vec<f32>>>,
     /// Those of the best epoch.
     pub best: Option<Vec<Vec<f32>>>,
+    /// The last loss of every training image, where images are left out by it.
+    pub losses: Option<Losses>,
     /// The optimiser's state.
     pub optimizer: Vec<u8>,
 }
@@ -78,8 +88,12 @@ impl Checkpoint {
         let mut tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
         for (group, values) in groups {
             for (parameter, values) in parameters.iter().zip(values.into_iter().flatten()) {
-                let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-                tensors.push((format!("{group}/{}", parameter.name), Dtype::F32, parameter.shape.clone(), bytes));
+                tensors.push((format!("{group}/{}", parameter.name), Dtype::F32, parameter.shape.clone(), bytes_of(values)));
+            }
+        }
+        if let Some(Losses { before, now }) = &self.losses {
+            for (name, values) in [("losses/before", before), ("losses/now", now)] {
+                tensors.push((name.to_owned(), Dtype::F32, vec![values.len()], bytes_of(values)));
             }
         }
         tensors.push(("optimizer".to_owned(), Dtype::U8, vec![self.optimizer.len()], self.optimizer.clone()));
@@ -114,19 +128,27 @@ impl Checkpoint {
         let header: Header = serde_json::from_str(text).context("its state is not as expected")?;
         ensure!(header.training == training, "it belongs to another training");
 
-        let group = |group: &str| -> Result<Vec<Vec<f32>>> {
-            let floats = |view: TensorView<'_>| view.data().as_chunks::<4>().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
-            parameters.iter().map(|parameter| Ok(floats(file.tensor(&format!("{group}/{}", parameter.name))?))).collect()
+        let floats = |name: &str| -> Result<Vec<f32>> {
+            Ok(file.tensor(name)?.data().as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
         };
+        let group = |group: &str| -> Result<Vec<Vec<f32>>> {
+            parameters.iter().map(|parameter| floats(&format!("{group}/{}", parameter.name))).collect()
+        };
+        let losses = || Ok::<_, anyhow::Error>(Losses { before: floats("losses/before")?, now: floats("losses/now")? });
         let has = |group: &str| views.iter().any(|(name, _)| name.starts_with(&format!("{group}/")));
         Ok(Self {
             state: header.state,
             weights: group("weights")?,
             average: has("average").then(|| group("average")).transpose()?,
             best: has("best").then(|| group("best")).transpose()?,
+            losses: has("losses").then(losses).transpose()?,
             optimizer: file.tensor("optimizer")?.data().to_vec(),
         })
     }
+}
+
+fn bytes_of(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 /// The digest of a header and tensors, whatever their order.
@@ -161,6 +183,7 @@ mod tests {
             weights: vec![vec![0.1, -0.2, f32::MIN_POSITIVE, 3e38], vec![0.0, -0.0]],
             average: Some(vec![vec![1.0; 4], vec![2.0; 2]]),
             best: None,
+            losses: Some(Losses { before: vec![f32::INFINITY; 3], now: vec![0.5, f32::INFINITY, 1e-9] }),
             optimizer: vec![1, 2, 3],
         }
     }

@@ -8,36 +8,45 @@ use crate::data::Label;
 use crate::metrics::Probabilities;
 
 /// Mean cross entropy of `logits`, `[N, classes]`, with the labels, of which `smoothing` is spread over all classes (Szegedy
-/// and others, 2016). The logarithm is taken of the softmax as a whole, so that large logits do no harm.
+/// and others, 2016). The logarithm is taken of the softmax as a whole, so that large logits do no harm. The loss of each row is
+/// multiplied by its weight in `weights`, `[N]`, before the mean over rows is taken.
 /// Gives one number, `[1]`.
-pub fn cross_entropy(logits: Tensor<2>, labels: &[Label], smoothing: f64) -> Tensor<1> {
+pub fn cross_entropy(logits: Tensor<2>, labels: &[Label], smoothing: f64, weights: &[f32]) -> Tensor<1> {
     let [rows, classes] = logits.dims();
     let mut targets = vec![(smoothing / classes as f64) as f32; rows * classes];
     for (row, &label) in labels.iter().enumerate() {
         targets[row * classes + usize::from(label)] += (1.0 - smoothing) as f32;
     }
-    with_targets(logits, targets)
+    with_targets(logits, targets, weights)
 }
 
 /// Mean cross entropy of softmax(logits / T) with `taught`, a teacher's probabilities softened by the same temperature T, times
 /// T², which keeps the size of its gradient (Hinton, Vinyals and Dean, 2015). Both are `[N, classes]`. It is the
-/// Kullback-Leibler divergence from the teacher but for a constant. Gives one number, `[1]`.
-pub fn distillation(logits: Tensor<2>, taught: Vec<f32>, temperature: f64) -> Tensor<1> {
-    with_targets(logits.div_scalar(temperature), taught).mul_scalar(temperature * temperature)
+/// Kullback-Leibler divergence from the teacher but for a constant. The loss of each row is multiplied by its weight in
+/// `weights`, `[N]`. Gives one number, `[1]`.
+pub fn distillation(logits: Tensor<2>, taught: Vec<f32>, temperature: f64, weights: &[f32]) -> Tensor<1> {
+    with_targets(logits.div_scalar(temperature), taught, weights).mul_scalar(temperature * temperature)
 }
 
-/// Mean cross entropy of `logits` with the distributions `targets`, both `[N, classes]`.
-fn with_targets(logits: Tensor<2>, targets: Vec<f32>) -> Tensor<1> {
+/// Mean over rows of `weights` times the cross entropy of `logits` with the distributions `targets`, both `[N, classes]`.
+fn with_targets(logits: Tensor<2>, mut targets: Vec<f32>, weights: &[f32]) -> Tensor<1> {
     let [rows, classes] = logits.dims();
+    for (row, &weight) in targets.chunks_exact_mut(classes).zip(weights) {
+        row.iter_mut().for_each(|target| *target *= weight);
+    }
     let targets = Tensor::<2>::from_data(TensorData::new(targets, [rows, classes]), &Device::flex());
     (log_softmax(logits, 1) * targets).sum().div_scalar(-(rows as f64))
 }
 
 /// How many rows of `logits`, `[N, classes]`, are largest at their label; the first of equals counts.
-pub fn count_correct(logits: &[f32], labels: &[Label]) -> usize {
+fn count_correct(logits: &[f32], labels: &[Label]) -> usize {
+    correct(logits, labels).filter(|&correct| correct).count()
+}
+
+/// For each row of `logits`, `[N, classes]`, whether it is largest at its label; the first of equals counts.
+pub fn correct(logits: &[f32], labels: &[Label]) -> impl Iterator<Item = bool> {
     let classes = logits.len() / labels.len().max(1);
-    let rows = logits.chunks_exact(classes.max(1));
-    rows.zip(labels).filter(|(row, label)| largest(row) == usize::from(**label)).count()
+    logits.chunks_exact(classes.max(1)).zip(labels).map(|(row, &label)| largest(row) == usize::from(label))
 }
 
 fn largest(row: &[f32]) -> usize {
@@ -74,7 +83,7 @@ mod tests {
         let rows = labels.len();
         let data = TensorData::new(logits.to_vec(), [rows, logits.len() / rows]);
         let logits = Tensor::<2>::from_data(data, &Device::flex());
-        f64::from(cross_entropy(logits, labels, smoothing).into_scalar::<f32>())
+        f64::from(cross_entropy(logits, labels, smoothing, &vec![1.0; rows]).into_scalar::<f32>())
     }
 
     #[test]
@@ -90,10 +99,22 @@ mod tests {
         check(&[0.0, 0.0, 0.0, 3.0, 0.0, 0.0], &[2, 0], 0.0, (3f64.ln() + (1.0 + 2.0 * (-3f64).exp()).ln()) / 2.0);
     }
 
+    #[test]
+    fn a_row_counts_by_its_weight() {
+        let logits = || Tensor::<2>::from_data(TensorData::new(vec![1.0f32, 0.0, 0.0, 3.0], [2, 2]), &Device::flex());
+        let weighted = |weights: &[f32]| f64::from(cross_entropy(logits(), &[1, 0], 0.1, weights).into_scalar::<f32>());
+        let taught =
+            |weights: &[f32]| f64::from(distillation(logits(), vec![0.3, 0.7, 0.5, 0.5], 2.0, weights).into_scalar::<f32>());
+        for loss in [&weighted as &dyn Fn(&[f32]) -> f64, &taught] {
+            let expected = 4.0 * loss(&[1.0, 0.0]) + 0.5 * loss(&[0.0, 1.0]);
+            assert!((loss(&[4.0, 0.5]) - expected).abs() < 1e-6 && loss(&[1.0, 0.0]) > 0.1);
+        }
+    }
+
     fn taught(logits: &[f32], taught: &[f32], temperature: f64) -> f64 {
         let data = TensorData::new(logits.to_vec(), [2, logits.len() / 2]);
         let logits = Tensor::<2>::from_data(data, &Device::flex());
-        f64::from(distillation(logits, taught.to_vec(), temperature).into_scalar::<f32>())
+        f64::from(distillation(logits, taught.to_vec(), temperature, &[1.0, 1.0]).into_scalar::<f32>())
     }
 
     #[test]
@@ -114,7 +135,7 @@ mod tests {
         for temperature in [1.0, 0.5, 4.0] {
             let data = TensorData::new(logits.to_vec(), [2, 3]);
             let input = Tensor::<2>::from_data(data, &Device::flex().autodiff()).require_grad();
-            let gradients = distillation(input.clone(), teacher.to_vec(), temperature).backward();
+            let gradients = distillation(input.clone(), teacher.to_vec(), temperature, &[1.0, 1.0]).backward();
             let found = input.grad(&gradients).unwrap().try_into_vec_as::<f32>().unwrap();
             for (index, &found) in found.iter().enumerate() {
                 let moved = |by: f32| {

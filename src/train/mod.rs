@@ -9,6 +9,7 @@ mod loss;
 mod optimizer;
 mod options;
 mod overlay;
+mod pruning;
 mod run;
 mod schedule;
 mod teaching;
@@ -19,6 +20,7 @@ pub use loss::{Evaluation, evaluate};
 pub use optimizer::{AdamOptions, AdamwOptions, Clip, MuonOptions, OptimizerOptions, SgdOptions};
 pub use options::{AverageOptions, DistillOptions, EarlyStopping, EmaOptions, Monitor, Precision, TrainOptions, TrainSettings};
 pub use overlay::OverlayError;
+pub use pruning::PruneOptions;
 pub use run::{Chosen, Ending, OnEpoch, TrainError, TrainRequest, Trained, Transfer, train};
 pub use schedule::{
     CosineOptions, ExponentialOptions, OneCycleOptions, OneCycleShape, PlateauOptions, ScheduleOptions, StepOptions,

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AdamOptions, AdamwOptions, Clip, OptimizerOptions, ScheduleOptions};
+use super::{AdamOptions, AdamwOptions, Clip, OptimizerOptions, PruneOptions, ScheduleOptions};
 use crate::graph::{DataRef, ModelRef, ParametersRef};
 use crate::nn::{ModelOptions, Views};
 use crate::units::{BatchSize, Count, Epochs, NonNegative, Positive, Probability, Seeds};
@@ -147,6 +147,9 @@ options! {
     /// An average of the weights over the steps, which becomes the model.
     #[serde(default = "defaults::average")]
     average: Option<AverageOptions>,
+    /// Leaves images that are already learned out of an epoch at random, and lets the others count for more (Qin and others, 2024).
+    #[serde(default = "defaults::prune")]
+    prune: Option<PruneOptions>,
     /// When to stop before all epochs are done; needs validation data.
     #[serde(default = "defaults::early_stopping")]
     early_stopping: Option<EarlyStopping>,
@@ -183,6 +186,9 @@ mod defaults {
         None
     }
     pub fn average() -> Option<AverageOptions> {
+        None
+    }
+    pub fn prune() -> Option<PruneOptions> {
         None
     }
     pub fn early_stopping() -> Option<EarlyStopping> {
@@ -361,7 +367,7 @@ mod tests {
         let text = r#"{"data": "parts", "model": {"layers": [{"flatten": {}}, {"dense": {"units": 10}}]}, "params": "tuned", "refit": true,
             "views": {"flip": true, "shift": 1},
             "epochs": 3, "batch_size": 64, "optimizer": {"sgd": {"learning_rate": 0.1}}, "schedule": {"one_cycle": {"shape": "cosine"}},
-            "label_smoothing": 0.1, "clip": {"norm": 1.0}, "average": {"ema": {"decay": 0.99}},
+            "label_smoothing": 0.1, "clip": {"norm": 1.0}, "average": {"ema": {"decay": 0.99}}, "prune": {"ratio": 0.25},
             "early_stopping": {"monitor": "accuracy"}, "precision": "bf16"}"#;
         let parsed = options(text);
         assert_eq!(parsed.clip, Some(Clip::Norm(crate::units::Positive::new(1.0).unwrap())));

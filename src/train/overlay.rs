@@ -141,7 +141,7 @@ mod tests {
     fn errors_name_the_parameter_and_what_there_is() {
         let error = |parameters: Value| overlay(parameters).unwrap_err().to_string();
         insta::assert_snapshot!(error(json!({"batchsize": 1})), @"there is no parameter `batchsize`: a training has no `batchsize`; did you mean `batch_size`?");
-        insta::assert_snapshot!(error(json!({"data": "other"})), @"there is no parameter `data`: a training has no `data`; it has `model`, `epochs`, `batch_size`, `optimizer`, `schedule`, `warm_up`, `label_smoothing`, `clip`, `average`, `early_stopping`, `precision`, `checkpoint_every`");
+        insta::assert_snapshot!(error(json!({"data": "other"})), @"there is no parameter `data`: a training has no `data`; it has `model`, `epochs`, `batch_size`, `optimizer`, `schedule`, `warm_up`, `label_smoothing`, `clip`, `average`, `prune`, `early_stopping`, `precision`, `checkpoint_every`");
         insta::assert_snapshot!(error(json!({"model.basic.units": 1})), @"there is no parameter `model.basic.units`: `model` has no `basic`; it has `mlp`");
         insta::assert_snapshot!(error(json!({"model.mlp.units.2": 1})), @"there is no parameter `model.mlp.units.2`: `model.mlp.units` is a list of 2, whose positions count from 0");
         insta::assert_snapshot!(error(json!({"epochs.first": 1})), @"there is no parameter `epochs.first`: `epochs` is 4 and has no parts");

@@ -12,8 +12,9 @@ use super::average::Average;
 use super::batches::{Augment, Batch, Source};
 use super::checkpoint::{Checkpoint, State};
 use super::history::{EpochRecord, EpochTiming, should_stop, standing};
-use super::loss::{Evaluation, count_correct, cross_entropy, distillation, evaluate};
+use super::loss::{Evaluation, correct, cross_entropy, distillation, evaluate};
 use super::optimizer::Optimizer;
+use super::pruning::Losses;
 use super::schedule::{Position, learning_rate, plateau_rate};
 use super::{EarlyStopping, Precision, ScheduleOptions, Teaching, TrainSettings};
 use crate::data::{Label, LabelledImages};
@@ -219,6 +220,7 @@ struct Training<'a> {
     optimizer: Optimizer,
     average: Option<Average>,
     best: Option<Vec<Vec<f32>>>,
+    losses: Option<Losses>,
     state: State,
     transfer: Option<Transfer>,
     started: Instant,
@@ -250,6 +252,7 @@ impl<'a> Training<'a> {
             weights: start.into_values(),
             average: None,
             best: None,
+            losses: settings.prune.is_some().then(|| Losses::unknown(request.train.len())),
             optimizer: Vec::new(),
         });
         if !restored.optimizer.is_empty() {
@@ -280,6 +283,7 @@ impl<'a> Training<'a> {
             optimizer,
             average,
             best: restored.best,
+            losses: restored.losses,
             state: restored.state,
             transfer,
             started,
@@ -319,27 +323,39 @@ impl<'a> Training<'a> {
         let (clock, already) = (self.request.clock, self.state.epoch_seconds);
         let began = clock();
         let source = Source { ..self.source };
-        source.stream(self.state.epoch, self.state.batch, |batches| {
+        let weights = self.weights();
+        let of_epoch = source.batches_of(&weights);
+        source.stream(self.state.epoch, self.state.batch, &weights, |batches| {
             for batch in batches {
                 self.request.progress.check()?;
-                self.step(batch)?;
+                self.step(batch, of_epoch)?;
                 self.state.epoch_seconds = already + (clock() - began).as_secs_f64();
-                self.report_step();
+                self.report_step(of_epoch);
             }
             Ok(())
         })
     }
 
-    /// One batch: forward, loss, backward, new weights.
-    fn step(&mut self, batch: Batch) -> Result<(), TrainError> {
-        let Batch { pixels, labels, taught } = batch;
-        let step = self.state.epoch * self.source.batches() + self.state.batch;
-        let rate = self.learning_rate(step);
+    /// What each training image counts for in the current epoch.
+    fn weights(&self) -> Vec<f32> {
+        let settings = self.request.settings;
+        match (&settings.prune, &self.losses) {
+            (Some(options), Some(losses)) => {
+                options.weights(&losses.before, self.state.epoch, settings.epochs.get(), self.request.seed.child("prune"))
+            }
+            _ => vec![1.0; self.request.train.len()],
+        }
+    }
+
+    /// One batch of the `of_epoch` of this epoch: forward, loss, backward, new weights.
+    fn step(&mut self, batch: Batch, of_epoch: usize) -> Result<(), TrainError> {
+        let Batch { indices, weights, pixels, labels, taught } = batch;
+        let rate = self.learning_rate(of_epoch);
         let mut network = self.network.take().expect("put back after every step");
 
         let images = image_tensor(pixels, self.request.architecture.input); // [N, H, W, C]
-        let logits = network.forward_training(images, self.request.seed.child("dropout").index(step as u64)); // [N, classes]
-        let loss = self.loss(logits.clone(), &labels, taught); // [1]
+        let logits = network.forward_training(images, self.request.seed.child("dropout").index(self.state.steps as u64)); // [N, classes]
+        let loss = self.loss(logits.clone(), &labels, taught, &weights); // [1]
         let loss_value = f64::from(loss.clone().into_scalar::<f32>());
         if !loss_value.is_finite() {
             return Err(self.diverged("the loss"));
@@ -351,26 +367,35 @@ impl<'a> Training<'a> {
         }
 
         self.network = Some(network);
+        if let Some(losses) = &mut self.losses {
+            losses.update(&indices, &logits, &labels);
+        }
+        self.state.steps += 1;
         self.state.batch += 1;
         self.state.seen += labels.len();
         self.state.loss += loss_value * labels.len() as f64;
-        self.state.correct += count_correct(&logits, &labels);
+        for (&weight, correct) in weights.iter().zip(correct(&logits, &labels)) {
+            self.state.weight += f64::from(weight);
+            self.state.correct += if correct { f64::from(weight) } else { 0.0 };
+        }
         self.state.learning_rate = rate;
         Ok(())
     }
 
-    /// How far `logits`, `[N, classes]`, are from the labels and from what the teacher says; `[1]`.
-    fn loss(&self, logits: Tensor<2>, labels: &[Label], taught: Vec<f32>) -> Tensor<1> {
-        let by_labels = |logits| cross_entropy(logits, labels, self.request.settings.label_smoothing.get());
+    /// How far `logits`, `[N, classes]`, are from the labels and from what the teacher says; each image counts by its weight; `[1]`.
+    fn loss(&self, logits: Tensor<2>, labels: &[Label], taught: Vec<f32>, weights: &[f32]) -> Tensor<1> {
+        let by_labels = |logits| cross_entropy(logits, labels, self.request.settings.label_smoothing.get(), weights);
         let Some(teaching) = self.request.teaching else { return by_labels(logits) };
-        let by_teacher = |logits| distillation(logits, taught, teaching.temperature);
+        let by_teacher = |logits| distillation(logits, taught, teaching.temperature, weights);
         match teaching.labels {
             0.0 => by_teacher(logits),
             share => by_teacher(logits.clone()).mul_scalar(1.0 - share) + by_labels(logits).mul_scalar(share),
         }
     }
 
-    fn learning_rate(&self, step: usize) -> f64 {
+    /// The learning rate of the next step, in an epoch of `of_epoch` batches. A schedule counts epochs and parts of them: what is
+    /// left out of an epoch makes its steps longer.
+    fn learning_rate(&self, of_epoch: usize) -> f64 {
         let settings = self.request.settings;
         let mut peak = settings.optimizer.learning_rate();
         if let ScheduleOptions::ReduceOnPlateau(options) = &settings.schedule {
@@ -379,6 +404,7 @@ impl<'a> Training<'a> {
             peak = plateau_rate(options, peak, &losses);
         }
         let steps_per_epoch = self.source.batches();
+        let step = self.state.epoch * steps_per_epoch + self.state.batch * steps_per_epoch / of_epoch;
         let at = Position { step, steps: settings.epochs.get() * steps_per_epoch, steps_per_epoch };
         learning_rate(&settings.schedule, peak, settings.warm_up.get(), at)
     }
@@ -395,18 +421,22 @@ impl<'a> Training<'a> {
         }
         let state = &mut self.state;
         state.epoch += 1;
-        let seen = state.seen as f64;
         state.history.push(EpochRecord {
             epoch: state.epoch,
-            loss: state.loss / seen,
-            accuracy: state.correct as f64 / seen,
+            loss: state.loss / state.weight,
+            accuracy: state.correct / state.weight,
             validation_loss: evaluation.map(|evaluation| evaluation.loss),
             validation_accuracy: evaluation.map(|evaluation| evaluation.accuracy),
             learning_rate: state.learning_rate,
         });
-        let seconds = state.epoch_seconds;
-        state.timings.push(EpochTiming { epoch: state.epoch, seconds, images_per_second: seen / seconds.max(1e-9) });
-        (state.batch, state.seen, state.loss, state.correct, state.epoch_seconds) = (0, 0, 0.0, 0, 0.0);
+        let (seconds, seen) = (state.epoch_seconds, state.seen);
+        state.timings.push(EpochTiming { epoch: state.epoch, seconds, images_per_second: seen as f64 / seconds.max(1e-9) });
+        state.learned += seen;
+        (state.batch, state.seen, state.epoch_seconds) = (0, 0, 0.0);
+        (state.weight, state.loss, state.correct) = (0.0, 0.0, 0.0);
+        if let Some(losses) = &mut self.losses {
+            losses.close_epoch();
+        }
         if self.best_epoch() == Some(self.state.epoch) {
             self.best = Some(values);
         }
@@ -447,6 +477,7 @@ impl<'a> Training<'a> {
             weights: self.last_values(),
             average: self.average.as_ref().map(|average| average.values.clone()),
             best: self.best.clone(),
+            losses: self.losses.clone(),
             optimizer: self.optimizer.to_bytes()?,
         };
         Ok(checkpoint.save(path, *training, &self.parameters)?)
@@ -466,16 +497,15 @@ impl<'a> Training<'a> {
             _ => (Chosen::Last, self.last_values()),
         };
         let learning: f64 = self.state.timings.iter().map(|timing| timing.seconds).sum();
-        let images = self.state.epoch * self.request.train.len();
         Ok(Trained {
             weights: Weights::from_values(architecture, values)?,
             chosen,
             last: Weights::from_values(architecture, self.last_values())?,
             best_epoch: self.best_epoch(),
             ending,
-            steps: self.state.epoch * self.source.batches(),
+            steps: self.state.steps,
             seconds: self.seconds(),
-            images_per_second: images as f64 / learning.max(1e-9),
+            images_per_second: self.state.learned as f64 / learning.max(1e-9),
             history: self.state.history,
             timings: self.state.timings,
             transfer: self.transfer,
@@ -487,10 +517,11 @@ impl<'a> Training<'a> {
         TrainError::Diverged { what, epoch, step, learning_rate: self.state.learning_rate }
     }
 
-    fn report_step(&self) {
-        let State { epoch, seen, loss, .. } = self.state;
-        let done = epoch * self.request.train.len() + seen;
-        let message = format!("epoch {}/{}, loss {:.4}", epoch + 1, self.request.settings.epochs, loss / seen as f64);
+    fn report_step(&self, of_epoch: usize) {
+        let State { epoch, batch, weight, loss, .. } = self.state;
+        let images = self.request.train.len();
+        let done = epoch * images + batch * images / of_epoch;
+        let message = format!("epoch {}/{}, loss {:.4}", epoch + 1, self.request.settings.epochs, loss / weight);
         self.request.progress.advance(done as u64, &message);
     }
 

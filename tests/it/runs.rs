@@ -208,9 +208,8 @@ fn a_model_can_start_from_the_weights_of_another() {
     let more = "  again:    { train: { data: varied, model: { mlp: { units: [32] } }, start_from: first, epochs: 1 } }\n";
     let options = "data: varied, model: { mlp: { units: [32] } }, teacher: again, start_from: first, epochs: 1, precision: bf16";
     workshop.write("pipeline.yaml", format!("{SMALL}{more}  student:  {{ distill: {{ {options} }} }}\n"));
-    let run = |stage: &str| {
-        workshop.pipeline(&["run", "--until", stage]).expect(0).says("4 of 4 parameters begin with given weights")
-    };
+    let run =
+        |stage: &str| workshop.pipeline(&["run", "--until", stage]).expect(0).says("4 of 4 parameters begin with given weights");
     run("again");
     #[cfg(target_arch = "x86_64")]
     let has_half = is_x86_feature_detected!("avx512bf16");
