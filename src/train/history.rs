@@ -9,9 +9,9 @@ use super::{EarlyStopping, Monitor};
 pub struct EpochRecord {
     /// The epoch, from 1.
     pub epoch: usize,
-    /// Mean training loss of the epoch's batches, with label smoothing, dropout and augmentation.
+    /// Mean training loss of the epoch's images, each by what it counts for, with label smoothing, dropout and augmentation.
     pub loss: f64,
-    /// Share of right labels in the epoch's batches, as they were learned from.
+    /// Share of right labels among these images, as they were learned from.
     pub accuracy: f64,
     /// Cross entropy on validation data, without label smoothing.
     pub validation_loss: Option<f64>,
