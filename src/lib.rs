@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod nn;
 pub mod onnx;
 pub mod progress;
+pub mod quote;
 pub mod report;
 pub mod score;
 pub mod seed;
