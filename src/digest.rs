@@ -25,9 +25,9 @@ impl Digest {
     ///
     /// # Errors
     /// Those of the reader.
-    pub fn of_reader(mut reader: impl std::io::Read) -> std::io::Result<Self> {
+    pub fn of_reader(reader: impl std::io::Read) -> std::io::Result<Self> {
         let mut hasher = blake3::Hasher::new();
-        std::io::copy(&mut reader, &mut hasher)?;
+        hasher.update_reader(reader)?;
         Ok(Self(*hasher.finalize().as_bytes()))
     }
 

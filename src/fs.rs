@@ -1,12 +1,20 @@
 //! Files: the one user of `std::fs`. Every error names its path; every write is atomic.
 
 use std::fs;
-use std::io::{self, BufReader, BufWriter, Seek, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 
-use crate::digest::Digest;
+use crate::digest::{Digest, Digester};
+
+mod partial;
+mod sealed;
+mod stamp;
+
+pub use partial::sweep;
+pub use sealed::{read_sealed, write_sealed};
+pub use stamp::{Stamp, stamp};
 
 /// Opens a file for buffered reading.
 ///
@@ -87,14 +95,7 @@ impl AtomicFile {
             _ => Path::new("."),
         };
         create_dir(parent)?;
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".partial-");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            builder.permissions(fs::Permissions::from_mode(0o666)); // the umask applies
-        }
-        let file = builder.tempfile_in(parent).with_context(|| format!("cannot write `{}`", path.display()))?;
+        let file = partial::create(parent).with_context(|| format!("cannot write `{}`", path.display()))?;
         Ok(Self { writer: BufWriter::with_capacity(1 << 16, file), path: path.to_owned() })
     }
 
@@ -242,6 +243,24 @@ pub fn remove(path: &Path) -> Result<()> {
     }
 }
 
+/// Removes a folder if it is empty; one that is not, or is not there, is left as it is.
+///
+/// # Errors
+/// Names the path and the system's reason.
+pub fn remove_if_empty(dir: &Path) -> Result<()> {
+    match fs::remove_dir(dir) {
+        Err(error)
+            if !matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Err(error).with_context(|| format!("cannot remove `{}`", dir.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Renames a file or folder; both paths must be on one file system.
 ///
 /// # Errors
@@ -259,6 +278,31 @@ pub fn copy(from: &Path, to: &Path) -> Result<()> {
     let mut source = open(from)?;
     write_with(to, |file| io::copy(&mut source, file).map(drop))
         .with_context(|| format!("cannot copy `{}` to `{}`", from.display(), to.display()))
+}
+
+/// Copies the file `from` to `to` as [`copy()`] does, if its content has this digest; otherwise `to` is left as it was.
+/// Says whether it had.
+///
+/// # Errors
+/// Names both paths and the system's reason.
+pub fn copy_checked(from: &Path, to: &Path, expected: Digest) -> Result<bool> {
+    let mut source = open(from)?;
+    let mut target = AtomicFile::create(to)?;
+    let mut digester = Digester::default();
+    loop {
+        let piece = source.fill_buf().with_context(|| format!("cannot read `{}`", from.display()))?;
+        if piece.is_empty() {
+            break;
+        }
+        digester.update(piece);
+        target.write_all(piece).with_context(|| format!("cannot write `{}`", to.display()))?;
+        let length = piece.len();
+        source.consume(length);
+    }
+    if digester.digest() != expected {
+        return Ok(false);
+    }
+    target.commit().map(|()| true)
 }
 
 /// Puts the file `from` at `to` by a hard link where the file system allows it, else by copying. Only for files that
@@ -310,29 +354,6 @@ pub fn entries(dir: &Path) -> Result<Vec<String>> {
     }
     names.sort();
     Ok(names)
-}
-
-/// Length, time of modification and, where there is one, inode: a cheap sign that a file may have changed. Never part of
-/// a key; it only saves hashing a file again.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Stamp {
-    /// Length in bytes.
-    pub bytes: u64,
-    /// Modification time in nanoseconds since 1970.
-    pub modified: u128,
-    /// Inode number; 0 where the system has none.
-    pub inode: u64,
-}
-
-/// The stamp of a file, or `None` where there is no file.
-pub fn stamp(path: &Path) -> Option<Stamp> {
-    let meta = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
-    let modified = meta.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?.as_nanos();
-    #[cfg(unix)]
-    let inode = std::os::unix::fs::MetadataExt::ino(&meta);
-    #[cfg(not(unix))]
-    let inode = 0;
-    Some(Stamp { bytes: meta.len(), modified, inode })
 }
 
 /// A lock on a file that lasts as long as this value: one holder on the machine at a time.

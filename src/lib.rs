@@ -15,6 +15,7 @@ pub mod kernels;
 pub mod metrics;
 pub mod nn;
 pub mod onnx;
+mod panics;
 pub mod progress;
 pub mod quote;
 pub mod report;

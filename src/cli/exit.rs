@@ -92,7 +92,7 @@ impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         let exit = match error {
             EngineError::Held { .. } => Exit::Held,
-            EngineError::UnknownStage { .. } | EngineError::NotReady { .. } => Exit::Usage,
+            EngineError::NoCache { .. } | EngineError::UnknownStage { .. } | EngineError::NotReady { .. } => Exit::Usage,
             EngineError::OutOfDate(_) => Exit::Gate,
             EngineError::Corrupt(_) => Exit::Corrupt,
             EngineError::System(error) => return error.into(),
@@ -118,6 +118,7 @@ mod tests {
         let damage = || anyhow::anyhow!("damaged");
         for (error, exit) in [
             (EngineError::Held { folder: "artifacts".into() }, Exit::Held),
+            (EngineError::NoCache { folder: "artifacts".into() }, Exit::Usage),
             (EngineError::UnknownStage { stage: stage.clone(), nearest: None }, Exit::Usage),
             (EngineError::NotReady { stage, why: String::new() }, Exit::Usage),
             (EngineError::OutOfDate(Vec::new()), Exit::Gate),

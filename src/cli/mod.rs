@@ -27,6 +27,7 @@ use clap::{Parser, Subcommand};
 
 use self::exit::{Exit, Failure};
 use self::text::{Paint, Style, complain, print};
+use crate::panics;
 
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -79,12 +80,28 @@ enum Verb {
 }
 
 /// Runs the program with the arguments of the process.
+///
+/// A panic ends it with exit code 1 and one line: results that were finished are kept, and another call goes on from there.
 pub fn main() -> ExitCode {
+    panics::keep();
+    let exit = std::panic::catch_unwind(|| signals::tame().map_err(Failure::from).and_then(|()| dispatch()));
+    let result = exit.unwrap_or_else(|panic| {
+        let text = format!(
+            "the program met a fault of its own or of the system: {}; what was finished is kept: call it again, and report this \
+             if it comes back (RUST_BACKTRACE=1 tells more)",
+            panics::describe(&*panic)
+        );
+        Err(Failure::new(Exit::Failed, text))
+    });
+    result.unwrap_or_else(report).into()
+}
+
+fn dispatch() -> Result<Exit, Failure> {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => return refuse(&error).into(),
+        Err(error) => return Ok(refuse(&error)),
     };
-    let result = match arguments.verb {
+    match arguments.verb {
         Verb::Run(arguments) => run::run(&arguments),
         Verb::Plan(arguments) => plan::run(&arguments),
         Verb::Status(arguments) => status::run(&arguments),
@@ -100,8 +117,7 @@ pub fn main() -> ExitCode {
         Verb::Cache(arguments) => cache::run(&arguments),
         Verb::Schema(arguments) => schema::run(&arguments),
         Verb::Init(arguments) => init::run(&arguments),
-    };
-    result.unwrap_or_else(report).into()
+    }
 }
 
 /// Shows what clap has to say: help and version go to standard output and are no error.

@@ -10,5 +10,15 @@ pub enum DataError {
     Interrupted(#[from] Interrupted),
     /// Anything else, for people to read.
     #[error("{0:#}")]
-    Failed(#[from] anyhow::Error),
+    Failed(anyhow::Error),
+}
+
+// No `#[from]`: it would make the error its own source, and its text would be told twice.
+impl From<anyhow::Error> for DataError {
+    fn from(error: anyhow::Error) -> Self {
+        match error.chain().find_map(|cause| cause.downcast_ref::<Interrupted>()) {
+            Some(interrupted) => Self::Interrupted(*interrupted),
+            None => Self::Failed(error),
+        }
+    }
 }

@@ -13,6 +13,12 @@ pub enum EngineError {
         /// The artifacts folder.
         folder: PathBuf,
     },
+    /// There is no cache where one was looked for.
+    #[error("there is no cache in `{}`: name the artifacts folder of a pipeline that has run, as in `--artifacts results`", .folder.display())]
+    NoCache {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// A stage was asked for that the plan does not have.
     #[error("there is no stage `{stage}`{}", nearest.as_ref().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default())]
     UnknownStage {
@@ -37,5 +43,12 @@ pub enum EngineError {
     Corrupt(anyhow::Error),
     /// The system does not let the engine work.
     #[error("{0:#}")]
-    System(#[from] anyhow::Error),
+    System(anyhow::Error),
+}
+
+// No `#[from]`: it would make the error its own source, and its text would be told twice.
+impl From<anyhow::Error> for EngineError {
+    fn from(error: anyhow::Error) -> Self {
+        Self::System(error)
+    }
 }

@@ -164,7 +164,17 @@ pub enum TrainError {
     Layer(#[from] LayerError),
     /// A file could not be read or written.
     #[error("{0:#}")]
-    Failed(#[from] anyhow::Error),
+    Failed(anyhow::Error),
+}
+
+// No `#[from]`: it would make the error its own source, and its text would be told twice.
+impl From<anyhow::Error> for TrainError {
+    fn from(error: anyhow::Error) -> Self {
+        match error.chain().find_map(|cause| cause.downcast_ref::<Interrupted>()) {
+            Some(interrupted) => Self::Interrupted(*interrupted),
+            None => Self::Failed(error),
+        }
+    }
 }
 
 /// Trains a network. The same request gives the same weights and history, to the bit, however often it is interrupted and

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Modules of the crate root that every room may use.
-const COMMON: &[&str] = &["digest", "fs", "progress", "quote", "seed", "units"];
+const COMMON: &[&str] = &["digest", "fs", "panics", "progress", "quote", "seed", "units"];
 
 /// Each room and the rooms it may import.
 const ROOMS: &[(&str, &[&str])] = &[
@@ -151,6 +151,15 @@ fn unsafe_code_lives_in_the_kernels() {
         let forms = ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern", "unsafe trait"];
         (source.room != "kernels" && forms.iter().any(|form| line.contains(form)))
             .then(|| "`unsafe` belongs to `kernels`".to_owned())
+    });
+}
+
+#[test]
+fn no_error_is_its_own_source() {
+    // `{0:#}` tells all causes, and so does whoever prints the chain of causes.
+    check(|_, line| {
+        line.contains("#[from] anyhow::Error")
+            .then(|| "the text would be told twice; write `impl From<anyhow::Error>`".to_owned())
     });
 }
 
