@@ -2,7 +2,7 @@
 
 use super::exit::{Exit, Failure};
 use super::load::{Source, stage_name};
-use super::plan::fate;
+use super::plan::{fate, why};
 use super::text::{Cell, Paint, Style, Table, bytes, print};
 use crate::engine::{self, EngineError, Outlook, PipelineLock, Plan, Record, RunOptions, Selection, SystemClock};
 use crate::graph::StageId;
@@ -34,7 +34,7 @@ fn render(plan: &Plan, outlook: &Outlook, record: Option<&Record>, paint: Paint)
     let (word, style) = fate(&outlook.fate);
     let heading = |text: &str| format!("\n{}\n", paint.text(Style::Bold, text));
     let mut text = format!("{} ({}): {}", paint.text(Style::Bold, &outlook.stage), outlook.kind, paint.text(style, word));
-    let why = outlook.fate.why();
+    let why = why(&outlook.fate);
     text += &if why.is_empty() { "\n".to_owned() } else { format!(" ({why})\n") };
 
     if let Some(parts) = &outlook.parts {
@@ -57,7 +57,11 @@ fn render(plan: &Plan, outlook: &Outlook, record: Option<&Record>, paint: Paint)
         text += &table.render(paint);
     }
     if let Some(record) = record {
-        text += &heading("its last result");
+        let is_this = outlook.key == Some(record.key);
+        text += &heading(&match is_this {
+            true => "its last result".to_owned(),
+            false => format!("its last result, under another key ({})", record.key.short()),
+        });
         let mut table = Table::default();
         for (file, content) in &record.files {
             let places = record.published.iter().filter(|(_, source)| *source == file).map(|(place, _)| place.as_str());

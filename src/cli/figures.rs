@@ -44,7 +44,11 @@ impl Figures {
 /// When a file cannot be read.
 pub(super) fn current(artifacts: &Path) -> Result<Vec<Figures>> {
     let places = match PipelineLock::read(artifacts)? {
-        Some(lock) => lock.stages.into_values().flat_map(|record| record.published.into_keys()).collect(),
+        Some(lock) => {
+            let outdated = lock.outdated();
+            let current = lock.stages.into_iter().filter(|(stage, _)| !outdated.contains_key(stage));
+            current.flat_map(|(_, record)| record.published.into_keys()).collect()
+        }
         None if artifacts.is_dir() => {
             fs::entries(artifacts)?.into_iter().map(|folder| format!("{folder}/{FILE_NAME}")).collect::<Vec<_>>()
         }
@@ -89,13 +93,24 @@ pub(super) fn previous(artifacts: &Path) -> Result<Option<(u64, Vec<Figures>)>, 
     Ok(None)
 }
 
+/// What is to be said beside the figures of results that were withdrawn; empty if there are none.
+///
+/// # Errors
+/// When the lock file cannot be read.
+pub(super) fn withdrawn(artifacts: &Path, paint: Paint) -> Result<String> {
+    let line = PipelineLock::read(artifacts)?.and_then(|lock| lock.withdrawn());
+    Ok(line.map_or_else(String::new, |line| format!("\n{}\n", paint.text(Style::Yellow, format!("! {line}")))))
+}
+
 /// What the comparisons in an artifacts folder with a `pipeline.lock` say of recipes with several seeds.
 ///
 /// # Errors
 /// When a file cannot be read.
 pub(super) fn recipes(artifacts: &Path) -> Result<Vec<Value>> {
     let mut recipes = Vec::new();
-    for record in PipelineLock::read(artifacts)?.into_iter().flat_map(|lock| lock.stages.into_values()) {
+    let Some(lock) = PipelineLock::read(artifacts)? else { return Ok(recipes) };
+    let outdated = lock.outdated();
+    for (_, record) in lock.stages.iter().filter(|(stage, _)| !outdated.contains_key(*stage)) {
         for (place, _) in record.published.iter().filter(|(_, file)| *file == "comparison.json") {
             let path = artifacts.join(place);
             let comparison: Value = if path.is_file() { fs::read_json(&path)? } else { Value::Null };

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::exit::{Exit, Failure};
 use super::figures;
 use super::text::{Paint, print};
+use crate::engine::PipelineLock;
 
 /// The arguments of `pipeline metrics`.
 #[derive(Clone, Debug, clap::Args)]
@@ -22,7 +23,9 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let figures = figures::current(&arguments.artifacts)?;
     if figures.is_empty() {
-        let text = format!("there are no metrics in `{}`: run the pipeline first", arguments.artifacts.display());
+        let withdrawn = PipelineLock::read(&arguments.artifacts)?.and_then(|lock| lock.withdrawn());
+        let why = withdrawn.map_or_else(|| "run the pipeline first".to_owned(), |line| format!("they were {line}"));
+        let text = format!("there are no metrics in `{}`: {why}", arguments.artifacts.display());
         return Err(Failure::new(Exit::Failed, text));
     }
     if arguments.json {
@@ -30,7 +33,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         let text = serde_json::to_string_pretty(&all).map_err(anyhow::Error::from)?;
         print(&format!("{text}\n"))?;
     } else {
-        print(&figures::render(&figures, &figures::recipes(&arguments.artifacts)?, Paint::stdout()))?;
+        let text = figures::render(&figures, &figures::recipes(&arguments.artifacts)?, Paint::stdout());
+        print(&(text + &figures::withdrawn(&arguments.artifacts, Paint::stdout())?))?;
     }
     Ok(Exit::Done)
 }

@@ -38,18 +38,22 @@ pub(super) fn render(forecast: &Forecast, paint: Paint) -> String {
     let mut table = Table::default();
     for outlook in &forecast.outlooks {
         let (word, style) = fate(&outlook.fate);
-        let why = match &outlook.fate {
-            Fate::Cached { restores, .. } if !restores.is_empty() => format!("puts back {}", restores.join(", ")),
-            other => other.why(),
-        };
         table.row([
             Cell::new(&outlook.stage).style(Style::Bold),
             Cell::new(outlook.kind).style(Style::Dim),
             Cell::new(word).style(style),
-            Cell::new(why),
+            Cell::new(why(&outlook.fate)),
         ]);
     }
     format!("{}\n{}\n", table.render(paint), paint.text(Style::Bold, sentence(forecast)))
+}
+
+/// Why it is so, or what will be done beside; empty if there is nothing to say.
+pub(super) fn why(fate: &Fate) -> String {
+    match fate {
+        Fate::Cached { restores, .. } if !restores.is_empty() => format!("puts back {}", restores.join(", ")),
+        other => other.why(),
+    }
 }
 
 /// A fate in one or two words.

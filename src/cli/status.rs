@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::exit::{Exit, Failure};
 use super::load::Source;
-use super::plan::fate;
+use super::plan::{fate, why};
 use super::text::{Cell, Paint, Style, Table, bytes, count, duration, moment, print};
 use crate::engine::{self, Entry, Forecast, Happening, Outcome, PipelineLock, RunOptions, SystemClock, read_journal};
 use crate::graph::StageId;
@@ -30,10 +30,11 @@ fn render(forecast: &Forecast, lock: Option<&PipelineLock>, journal: &[Entry], p
     let last = last_ends(journal);
     let head = ["stage", "kind", "state"].map(Cell::new).into_iter();
     let figures = ["last took", "result"].map(Cell::right);
-    let mut table = Table::with_head(head.chain(figures).chain(["key", "last failure"].map(Cell::new)));
+    let mut table = Table::with_head(head.chain(figures).chain(["key", "why", "last failure"].map(Cell::new)));
     for outlook in &forecast.outlooks {
         let (word, style) = fate(&outlook.fate);
-        let record = lock.and_then(|lock| lock.stages.get(&outlook.stage));
+        // What is said of a result is said of the one that the stage has now, not of one with other parameters.
+        let record = lock.and_then(|lock| lock.stages.get(&outlook.stage)).filter(|record| outlook.key == Some(record.key));
         let size = record.map(|record| bytes(record.files.values().map(|content| content.bytes).sum()));
         let (took, failure) = match last.get(&outlook.stage) {
             Some(Happening::StageFinished { seconds, .. }) => (duration(*seconds), String::new()),
@@ -49,11 +50,13 @@ fn render(forecast: &Forecast, lock: Option<&PipelineLock>, journal: &[Entry], p
             Cell::new(word).style(style),
             Cell::right(took),
             Cell::right(size.unwrap_or_default()),
-            Cell::new(record.map(|record| record.key.short()).unwrap_or_default()).style(Style::Dim),
+            Cell::new(outlook.key.map(|key| key.short()).unwrap_or_default()).style(Style::Dim),
+            Cell::new(why(&outlook.fate).lines().next().unwrap_or_default()).style(Style::Dim),
             Cell::new(failure).style(Style::Red),
         ]);
     }
-    format!("{}\n{}\n", table.render(paint), last_run(journal))
+    let withdrawn = lock.and_then(PipelineLock::withdrawn).map(|line| format!("{line}\n")).unwrap_or_default();
+    format!("{}\n{withdrawn}{}\n", table.render(paint), last_run(journal))
 }
 
 /// How each stage last ended.
@@ -119,9 +122,9 @@ mod tests {
             entry(60_000, Happening::StageFailed { stage: id("basic"), error: "no luck\nat all".to_owned(), seconds: 1.0 }),
         ];
         insta::assert_snapshot!(render(&forecast, None, &journal, Paint::none()), @"
-        stage  kind  state    last took  result  key  last failure
+        stage  kind  state    last took  result  key  why              last failure
         raw    toy   cached  1 min 02 s
-        basic  toy   runs                             no luck
+        basic  toy   runs                             has not run yet  no luck
 
         last run: 1970-01-01 00:01 UTC, did not come to an end (it is still running, or it was killed)
         ");

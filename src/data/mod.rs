@@ -14,6 +14,7 @@ pub mod open;
 pub mod pattern;
 pub mod perturb;
 pub mod picture;
+mod seen;
 pub mod split;
 mod store;
 mod view;

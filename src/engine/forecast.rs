@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::clock::Clock;
 use super::error::EngineError;
+use super::heal;
 use super::judge::{Case, Source, Verdict, judge};
 use super::key::{KeyParts, Reason, describe};
 use super::lockfile::PipelineLock;
@@ -124,12 +125,32 @@ impl Fate {
     }
 }
 
+/// The output of a stage that is damaged in the cache and will be mended from its published copies.
+fn mendable(
+    plan: &Plan,
+    case: &Case<'_>,
+    parts: &KeyParts,
+    reasons: &[Reason],
+    store: &Store,
+    stamps: &Stamps,
+) -> Option<(Digest, Source)> {
+    let [Reason::OutputDamaged { .. }] = reasons else { return None };
+    let key = parts.key();
+    heal::find(store, key, case.record, plan.artifacts(), stamps).ok()??;
+    let output = case.record?.output;
+    Some((output, Source { files: store.find(key)?, key, output }))
+}
+
 fn look_ahead(plan: &Plan, case: &Case<'_>, store: &Store, stamps: &Stamps) -> (Outlook, Option<Source>) {
     let PlannedStage { id, stage } = case.planned;
     let outlook = |key, parts, fate| Outlook { stage: id.clone(), kind: stage.kind(), key, parts, fate };
     match judge(case, store, stamps) {
         Err(error) => (outlook(None, None, Fate::Fails { error: format!("{error:#}") }), None),
         Ok(Verdict::Runs { parts, reasons }) => {
+            if let Some((output, source)) = mendable(plan, case, &parts, &reasons, store, stamps) {
+                let fate = Fate::Cached { output, restores: Vec::new() };
+                return (outlook(Some(parts.key()), Some(parts), fate), Some(source));
+            }
             let is_upstream = |reason: &Reason| matches!(reason, Reason::UpstreamRuns { .. });
             let key = (!reasons.iter().any(is_upstream)).then(|| parts.key());
             let depends = reasons.iter().all(is_upstream);

@@ -11,6 +11,7 @@ use super::key::{KeyParts, Reason};
 use super::lockfile::Record;
 use super::outside;
 use super::plan::PlannedStage;
+use super::stage::Stage;
 use super::stamps::Stamps;
 use super::store::{Lookup, Object, Store, slashed};
 use crate::digest::Digest;
@@ -75,7 +76,8 @@ pub(super) fn judge(case: &Case<'_>, store: &Store, stamps: &Stamps) -> Result<V
         let reasons = if reasons.is_empty() { vec![Reason::Forced] } else { reasons };
         return Ok(Verdict::Runs { parts, reasons });
     }
-    match store.look_up(parts.key(), stamps)? {
+    let output = case.record.filter(|record| record.key == parts.key()).map(|record| record.output);
+    match store.look_up(parts.key(), output, stamps)? {
         Lookup::Absent if reasons.is_empty() => Ok(Verdict::Runs { parts, reasons: vec![Reason::OutputMissing] }),
         Lookup::Absent => Ok(Verdict::Runs { parts, reasons }),
         Lookup::Damaged(what) => Ok(Verdict::Runs { parts, reasons: vec![Reason::OutputDamaged { what }] }),
@@ -96,8 +98,7 @@ fn gather(case: &Case<'_>, stamps: &Stamps) -> Result<(KeyParts, BTreeSet<StageI
         there.into_iter().map(|input| (input.clone(), case.sources[&input].clone())).collect();
     let mut files = BTreeMap::new();
     if pending.is_empty() {
-        let folders = inputs.iter().map(|(input, source)| (input.clone(), source.files.clone())).collect();
-        for (name, path) in below_their_folder(stage.reads(&folders)?)? {
+        for (name, path) in outside_files(&**stage, &inputs)? {
             files.insert(name, stamps.blake3(&path)?);
         }
     }
@@ -111,6 +112,15 @@ fn gather(case: &Case<'_>, stamps: &Stamps) -> Result<(KeyParts, BTreeSet<StageI
         seed: stage.is_seeded().then_some(case.seed),
     };
     Ok((parts, pending))
+}
+
+/// The files outside the cache that a stage reads, by the names that they have in its key, given the outputs of its inputs.
+///
+/// # Errors
+/// When the files cannot be found.
+pub(super) fn outside_files(stage: &dyn Stage, inputs: &BTreeMap<StageId, Source>) -> Result<BTreeMap<String, PathBuf>> {
+    let folders = inputs.iter().map(|(input, source)| (input.clone(), source.files.clone())).collect();
+    below_their_folder(stage.reads(&folders)?)
 }
 
 /// Names files by their paths below the deepest folder that holds them all.

@@ -4,7 +4,7 @@
 //! results give the same text, so it can be kept under version control. It is rewritten only after the outputs that it
 //! names are in place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -52,6 +52,14 @@ pub struct Record {
     pub published: BTreeMap<String, String>,
 }
 
+impl Record {
+    /// Whether the digests are those of what they stand beside.
+    fn is_whole(&self) -> bool {
+        let files = serde_json::to_value(&self.files).expect("a map with text keys is JSON");
+        self.key == self.parts.key() && self.output == Digest::of_json(&files)
+    }
+}
+
 impl PipelineLock {
     /// A lock file of a pipeline that has not run yet.
     pub fn new(pipeline: &str, seed: Seed) -> Self {
@@ -77,7 +85,55 @@ impl PipelineLock {
             path.display(),
             lock.version
         );
+        if let Some(stage) = lock.stages.iter().find_map(|(stage, record)| (!record.is_whole()).then_some(stage)) {
+            anyhow::bail!(
+                "`{}` is damaged: what it says of stage `{stage}` does not fit together: restore it from version control, or \
+                 delete it and run again",
+                path.display()
+            );
+        }
         Ok(Some(lock))
+    }
+
+    /// The stages whose results were made from other results than those that the lock file names, each with the inputs that
+    /// have changed since. What was made from such a result is one itself.
+    pub fn outdated(&self) -> BTreeMap<StageId, Vec<StageId>> {
+        let mut found: BTreeMap<StageId, Vec<StageId>> = BTreeMap::new();
+        loop {
+            let before = found.len();
+            for (stage, record) in &self.stages {
+                let has_changed = |input: &StageId, digest: &Digest| {
+                    found.contains_key(input) || self.stages.get(input).is_some_and(|made| made.output != *digest)
+                };
+                let changed: Vec<StageId> =
+                    record.parts.inputs.iter().filter(|(id, digest)| has_changed(id, digest)).map(|(id, _)| id.clone()).collect();
+                if !changed.is_empty() {
+                    found.insert(stage.clone(), changed);
+                }
+            }
+            if found.len() == before {
+                return found;
+            }
+        }
+    }
+
+    /// Says which stages have no published files, because they were made from results that are no longer there; `None` if there
+    /// are no such stages.
+    pub fn withdrawn(&self) -> Option<String> {
+        let outdated = self.outdated();
+        let quoted = |stage: &StageId| format!("`{stage}`");
+        let is_published = |stage: &&StageId| self.stages.get(*stage).is_some_and(|record| !record.published.is_empty());
+        let stages: Vec<String> = outdated.keys().filter(is_published).map(quoted).collect();
+        let causes: BTreeSet<&StageId> = outdated.values().flatten().filter(|input| !outdated.contains_key(*input)).collect();
+        let causes: Vec<String> = causes.into_iter().map(quoted).collect();
+        (!stages.is_empty()).then(|| {
+            format!(
+                "withdrawn, because they were made from an earlier result of {}: the files of {}; running these stages, or going \
+                 back to the earlier parameters, brings them back",
+                causes.join(", "),
+                stages.join(", ")
+            )
+        })
     }
 
     /// The text of the file.

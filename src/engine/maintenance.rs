@@ -1,6 +1,6 @@
 //! Keeping the cache in order: what is in it, whether it is whole, and what can go.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::clock::Clock;
@@ -41,8 +41,8 @@ pub struct Cleaned {
 /// # Errors
 /// A damaged lock file; what the system refuses.
 pub fn list(artifacts: &Path) -> Result<Vec<Listed>, EngineError> {
+    let store = Store::new(existing_cache(artifacts)?);
     let current = current_keys(artifacts)?;
-    let store = Store::new(artifacts.join(super::CACHE_FOLDER));
     let mut listed = Vec::new();
     for key in store.keys()? {
         let manifest = store.manifest(key).map_err(|error| format!("{error:#}"));
@@ -68,8 +68,11 @@ pub fn verify(
     clock: &dyn Clock,
     progress: &dyn Progress,
 ) -> Result<Vec<(Digest, String, PathBuf)>, EngineError> {
-    let cache = artifacts.join(super::CACHE_FOLDER);
+    let cache = existing_cache(artifacts)?;
     let _held = hold(artifacts)?;
+    let lock = PipelineLock::read(artifacts).map_err(EngineError::Corrupt)?;
+    let outputs: BTreeMap<Digest, Digest> =
+        lock.into_iter().flat_map(|lock| lock.stages.into_values()).map(|record| (record.key, record.output)).collect();
     let store = Store::new(cache.clone());
     let keys = store.keys()?;
     progress.begin("checking the cache", keys.len() as u64, "objects");
@@ -78,7 +81,7 @@ pub fn verify(
     let mut damaged = Vec::new();
     for (done, key) in keys.into_iter().enumerate() {
         progress.check().map_err(|Interrupted| anyhow::Error::new(Interrupted))?;
-        if let Lookup::Damaged(what) = store.look_up(key, &stamps)? {
+        if let Lookup::Damaged(what) = store.look_up(key, outputs.get(&key).copied(), &stamps)? {
             damaged.push((key, what, store.quarantine(key)?));
         }
         progress.advance(done as u64 + 1, "");
@@ -92,9 +95,10 @@ pub fn verify(
 /// # Errors
 /// Another run; a damaged lock file; what the system refuses.
 pub fn clean(artifacts: &Path) -> Result<Cleaned, EngineError> {
+    let cache = existing_cache(artifacts)?;
     let _held = hold(artifacts)?;
     let current = current_keys(artifacts)?;
-    let store = Store::new(artifacts.join(super::CACHE_FOLDER));
+    let store = Store::new(cache.clone());
     let mut cleaned = Cleaned::default();
     for key in store.keys()?.into_iter().filter(|key| !current.contains(key)) {
         cleaned.bytes += store.manifest(key).map_or(0, |manifest| manifest.bytes());
@@ -108,12 +112,21 @@ pub fn clean(artifacts: &Path) -> Result<Cleaned, EngineError> {
     cleaned.quarantined = store.quarantined()?.len();
     store.clear_quarantine()?;
     store.sweep()?;
+    for folder in [artifacts, &cache] {
+        fs::sweep(folder)?;
+    }
     Ok(cleaned)
 }
 
 fn current_keys(artifacts: &Path) -> Result<BTreeSet<Digest>, EngineError> {
     let lock = PipelineLock::read(artifacts).map_err(EngineError::Corrupt)?;
     Ok(lock.into_iter().flat_map(|lock| lock.stages.into_values()).map(|record| record.key).collect())
+}
+
+/// The cache below `artifacts`, which must be there: a wrong path is not an empty cache.
+fn existing_cache(artifacts: &Path) -> Result<PathBuf, EngineError> {
+    let cache = artifacts.join(super::CACHE_FOLDER);
+    if cache.is_dir() { Ok(cache) } else { Err(EngineError::NoCache { folder: artifacts.to_owned() }) }
 }
 
 fn hold(artifacts: &Path) -> Result<fs::Lock, EngineError> {

@@ -1,8 +1,8 @@
 //! One stage of a run: judged, run if it must, its output put into the store, published and recorded.
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::anyhow;
@@ -10,20 +10,22 @@ use anyhow::anyhow;
 use super::cancel::Cancel;
 use super::clock::Clock;
 use super::events::{Event, Events};
+use super::heal;
 use super::journal::{Happening, Journal};
-use super::judge::{Case, Source, Verdict, judge};
+use super::judge::{Case, Source, Verdict, judge, outside_files};
 use super::key::{KeyParts, Reason, describe};
 use super::lockfile::{PipelineLock, Record};
 use super::outside;
 use super::plan::{Plan, PlannedStage};
-use super::publish;
 use super::run::{RunOptions, StageReport, Status};
-use super::stage::{Context, StageError};
+use super::settle::settle;
+use super::stage::{Context, StageError, changed_while_read};
 use super::stamps::Stamps;
-use super::store::{Manifest, Object, Store};
-use crate::fs;
+use super::store::{Lookup, Manifest, Object, Store};
+use crate::digest::Digest;
 use crate::graph::StageId;
 use crate::progress::Progress;
+use crate::{fs, panics};
 
 /// What the stages of a run share.
 pub(super) struct Workspace<'a> {
@@ -45,7 +47,7 @@ impl Workspace<'_> {
         self.locked().stages.get(id).cloned()
     }
 
-    fn locked(&self) -> MutexGuard<'_, PipelineLock> {
+    pub(super) fn locked(&self) -> MutexGuard<'_, PipelineLock> {
         self.lock.lock().unwrap_or_else(PoisonError::into_inner) // every change is the insertion of one complete record
     }
 }
@@ -57,7 +59,9 @@ pub(super) fn process(
     sources: &BTreeMap<StageId, Source>,
 ) -> (StageReport, Option<Source>) {
     let started = workspace.clock.now();
-    let result = provide(workspace, planned, sources);
+    // A worker that unwinds would leave the others waiting for it.
+    let result = catch_unwind(AssertUnwindSafe(|| provide(workspace, planned, sources)))
+        .unwrap_or_else(|payload| Err(anyhow!("it panicked: {}", panics::describe(&*payload)).into()));
     let now = workspace.clock.now();
     let seconds = now.saturating_sub(started).as_secs_f64();
     let stage = &planned.id;
@@ -97,35 +101,105 @@ fn provide(
     planned: &PlannedStage,
     sources: &BTreeMap<StageId, Source>,
 ) -> Result<(Status, Object), StageError> {
-    let record = workspace.record(&planned.id);
-    let forced = workspace.options.is_forced();
-    let case = Case { planned, seed: workspace.plan.seed(), record: record.as_ref(), sources, forced };
-    match judge(&case, &workspace.store, &workspace.stamps)? {
-        Verdict::Cached { parts, object } => {
-            require_locked_key(workspace, &parts, record.as_ref())?;
-            let restored = settle(workspace, planned, parts, &object)?;
-            if !restored.is_empty() {
-                workspace.events.on(&Event::Restored { stage: &planned.id, places: &restored });
+    let mut rounds = 0;
+    loop {
+        let record = workspace.record(&planned.id);
+        let forced = workspace.options.is_forced();
+        let case = Case { planned, seed: workspace.plan.seed(), record: record.as_ref(), sources, forced };
+        let (parts, reasons) = match judge(&case, &workspace.store, &workspace.stamps)? {
+            Verdict::Cached { parts, object } => {
+                require_locked_result(workspace, &parts, &object, record.as_ref())?;
+                match settle(workspace, planned, parts, &object) {
+                    Ok(restored) => {
+                        workspace.store.clear_scratch(object.manifest.key)?; // a kill may have left it
+                        if !restored.is_empty() {
+                            workspace.events.on(&Event::Restored { stage: &planned.id, places: &restored });
+                        }
+                        workspace.events.on(&Event::Cached { stage: &planned.id });
+                        return Ok((Status::Cached, *object));
+                    }
+                    // Read for publishing, the cached output turned out to be damaged: another look finds that out too.
+                    Err(StageError::Corrupt(_)) if rounds == 0 => {
+                        workspace.store.read(object.manifest.key, &workspace.stamps)?;
+                        rounds += 1;
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                }
             }
-            workspace.events.on(&Event::Cached { stage: &planned.id });
-            Ok((Status::Cached, *object))
+            Verdict::Runs { parts, reasons } => (parts, reasons),
+        };
+        let damaged = reasons.iter().any(|reason| matches!(reason, Reason::OutputDamaged { .. }));
+        if damaged && rounds == 0 && mended(workspace, planned, parts.key(), record.as_ref())? {
+            rounds += 1;
+            continue;
         }
-        Verdict::Runs { parts, reasons } => {
-            require_locked_key(workspace, &parts, record.as_ref())?;
-            let damaged = reasons.iter().any(|reason| matches!(reason, Reason::OutputDamaged { .. }));
-            let object =
-                execute(workspace, planned, sources, &parts, &reasons, record.as_ref()).map_err(|error| match error {
-                    StageError::Failed(error) if damaged => StageError::Corrupt(format!(
-                        "its output in the cache was damaged, and it could not be made again: {error:#}"
-                    )),
-                    other => other,
-                })?;
-            let unchanged = record.is_some_and(|record| record.output == object.manifest.output());
-            settle(workspace, planned, parts, &object)?;
-            workspace.store.clear_scratch(object.manifest.key)?;
-            Ok((Status::Ran { unchanged }, object))
+        require_locked_key(workspace, &parts, record.as_ref())?;
+        let outside = Outside::read(workspace, planned, sources)?;
+        if outside.digests() != parts.files {
+            // What was remembered of the files is not so, or they have changed since: they are known now.
+            rounds += 1;
+            if rounds > 3 {
+                return Err(changed_while_read(outside.other(&parts.files)).into());
+            }
+            continue;
         }
+        let object =
+            execute(workspace, planned, sources, &outside, &parts, &reasons, record.as_ref()).map_err(|error| match error {
+                StageError::Failed(error) if damaged => StageError::Corrupt(format!(
+                    "its output in the cache was damaged, and it could not be made again: {error:#}; \
+                     `pipeline cache verify` reads everything else in the cache"
+                )),
+                other => other,
+            })?;
+        let unchanged = record.is_some_and(|record| record.output == object.manifest.output());
+        settle(workspace, planned, parts, &object)?;
+        workspace.store.clear_scratch(object.manifest.key)?;
+        return Ok((Status::Ran { unchanged }, object));
     }
+}
+
+/// Mends the damaged output under `key` from its published copies, if that is possible.
+fn mended(workspace: &Workspace<'_>, planned: &PlannedStage, key: Digest, record: Option<&Record>) -> anyhow::Result<bool> {
+    let (store, artifacts) = (&workspace.store, workspace.plan.artifacts());
+    let Some(mends) = heal::find(store, key, record, artifacts, &workspace.stamps)? else { return Ok(false) };
+    let Some(line) = heal::mend(&mends)? else { return Ok(false) };
+    workspace.events.on(&Event::Warning { stage: Some(&planned.id), line: &line });
+    Ok(true)
+}
+
+/// The files outside the cache that a stage reads, as this process has read them before the stage does.
+struct Outside(BTreeMap<String, (PathBuf, Digest)>);
+
+impl Outside {
+    fn read(workspace: &Workspace<'_>, planned: &PlannedStage, sources: &BTreeMap<StageId, Source>) -> anyhow::Result<Self> {
+        let files = outside_files(&*planned.stage, &inputs_of(planned, sources))?;
+        let read = |(name, path): (String, PathBuf)| -> anyhow::Result<_> {
+            let digest = workspace.stamps.read(&path)?;
+            Ok((name, (path, digest)))
+        };
+        files.into_iter().map(read).collect::<anyhow::Result<_>>().map(Self)
+    }
+
+    fn digests(&self) -> BTreeMap<String, Digest> {
+        self.0.iter().map(|(name, (_, digest))| (name.clone(), *digest)).collect()
+    }
+
+    fn by_path(&self) -> BTreeMap<PathBuf, Digest> {
+        self.0.values().cloned().collect()
+    }
+
+    /// A file that is not as in `expected`.
+    fn other(&self, expected: &BTreeMap<String, Digest>) -> &Path {
+        let differs = |(name, (_, digest)): &(&String, &(PathBuf, Digest))| expected.get(*name) != Some(digest);
+        self.0.iter().find(differs).map_or(Path::new("one of its files"), |(_, (path, _))| path.as_path())
+    }
+}
+
+/// The outputs that a stage reads.
+fn inputs_of(planned: &PlannedStage, sources: &BTreeMap<StageId, Source>) -> BTreeMap<StageId, Source> {
+    let inputs = planned.stage.inputs().into_iter();
+    inputs.filter_map(|input| Some((input.clone(), sources.get(&input)?.clone()))).collect()
 }
 
 /// Runs a stage and puts its output into the store.
@@ -133,6 +207,7 @@ fn execute(
     workspace: &Workspace<'_>,
     planned: &PlannedStage,
     sources: &BTreeMap<StageId, Source>,
+    outside: &Outside,
     parts: &KeyParts,
     reasons: &[Reason],
     record: Option<&Record>,
@@ -155,13 +230,15 @@ fn execute(
         inputs: &parts.inputs.keys().map(|input| (input.clone(), sources[input].files.clone())).collect(),
         digests: &parts.inputs,
         keys: &parts.inputs.keys().map(|input| (input.clone(), sources[input].key)).collect(),
+        files: &outside.by_path(),
         out: &out,
         scratch: &scratch,
         key,
         progress: &StageProgress { stage: id, events: workspace.events, cancel: workspace.cancel },
     };
     let made = catch_unwind(AssertUnwindSafe(|| stage.run(&context)))
-        .unwrap_or_else(|payload| Err(anyhow!("it panicked: {}", panic_text(&*payload)).into()))
+        .unwrap_or_else(|payload| Err(anyhow!("it panicked: {}", panics::describe(&*payload)).into()))
+        .and_then(|()| check_inputs(workspace, planned, sources, parts))
         .and_then(|()| Ok(store.describe(key, id, stage.kind(), &stage.measurements())?))
         .and_then(|manifest| accept(workspace, &out, manifest, record));
     match made {
@@ -176,13 +253,35 @@ fn execute(
     }
 }
 
-/// Looks at a fresh output before it goes into the store.
-fn accept(
+/// Looks at everything that a stage has read, now that it has: what is put under its key must be made of what the key names.
+fn check_inputs(
     workspace: &Workspace<'_>,
-    out: &std::path::Path,
-    manifest: Manifest,
-    record: Option<&Record>,
-) -> Result<Manifest, StageError> {
+    planned: &PlannedStage,
+    sources: &BTreeMap<StageId, Source>,
+    parts: &KeyParts,
+) -> Result<(), StageError> {
+    let outside = outside_files(&*planned.stage, &inputs_of(planned, sources))?;
+    if let Some(name) = parts.files.keys().find(|name| !outside.contains_key(*name)) {
+        return Err(changed_while_read(Path::new(name)).into());
+    }
+    for (name, path) in &outside {
+        if parts.files.get(name) != Some(&workspace.stamps.blake3(path)?) {
+            return Err(changed_while_read(path).into());
+        }
+    }
+    for input in parts.inputs.keys() {
+        if let Lookup::Damaged(what) = workspace.store.look_up(sources[input].key, None, &workspace.stamps)? {
+            return Err(StageError::Corrupt(format!(
+                "the output of `{input}`, which it read, was damaged meanwhile ({what}), so what was made of it is thrown away; \
+                 run again to have both made anew; `pipeline cache verify` reads everything else in the cache"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Looks at a fresh output before it goes into the store.
+fn accept(workspace: &Workspace<'_>, out: &Path, manifest: Manifest, record: Option<&Record>) -> Result<Manifest, StageError> {
     if let Some(change) = outside::changes(out, &workspace.stamps)?.first() {
         return Err(anyhow!("it lists in `{}` what is not so: {change}", outside::FILE_NAME).into());
     }
@@ -213,42 +312,18 @@ fn require_locked_key(workspace: &Workspace<'_>, parts: &KeyParts, record: Optio
     Err(StageError::Gate(format!("the result would not be that of `pipeline.lock`: {}", describe(&changes))))
 }
 
-/// Puts published files in their places and records the success. Says which files were not as they should be.
-fn settle(
+/// Under `--locked`, refuses a cached output that is not the one of the lock file.
+fn require_locked_result(
     workspace: &Workspace<'_>,
-    planned: &PlannedStage,
-    parts: KeyParts,
+    parts: &KeyParts,
     object: &Object,
-) -> Result<Vec<String>, StageError> {
-    let artifacts = workspace.plan.artifacts();
-    let places = publish::places(planned, object)?;
-    let mut lock = workspace.locked();
-    if let Some((other, place)) = publish::rival(&places, &planned.id, &lock) {
-        return Err(anyhow!("it publishes `{place}`, and so does stage `{other}`").into());
+    record: Option<&Record>,
+) -> Result<(), StageError> {
+    require_locked_key(workspace, parts, record)?;
+    if !workspace.options.locked || record.is_some_and(|record| record.output == object.manifest.output()) {
+        return Ok(());
     }
-    let stale = publish::stale(artifacts, object, &places, &workspace.stamps)?;
-    publish::restore(artifacts, object, &places, &stale)?;
-    let record = Record {
-        key: object.manifest.key,
-        parts,
-        output: object.manifest.output(),
-        files: object.manifest.results(),
-        published: places,
-    };
-    if let Some(old) = lock.stages.get(&planned.id) {
-        let orphans = old.published.keys().filter(|place| !record.published.contains_key(*place));
-        publish::warn_of_orphans(artifacts, &planned.id, orphans, workspace.events);
-    }
-    lock.stages.insert(planned.id.clone(), record);
-    if !workspace.options.locked {
-        lock.write(artifacts)?;
-    }
-    Ok(stale)
-}
-
-fn panic_text(payload: &(dyn Any + Send)) -> &str {
-    let text = payload.downcast_ref::<&str>().copied();
-    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+    Err(StageError::Gate("its output in the cache has other bytes than `pipeline.lock` names".to_owned()))
 }
 
 /// Hands on what a stage reports, with its name.

@@ -1,16 +1,21 @@
 //! Publishing: copies of output files at the places below the artifacts folder where people look for them.
 //!
-//! A published file that is missing or was edited is put back from the cache. `SHA256SUMS` lists all of them in the form
-//! that `sha256sum --check` reads.
+//! A published file that is missing or was edited is put back from the cache. `SHA256SUMS` lists all results in the form
+//! that `sha256sum --check` reads; `SHA256SUMS.measured` lists the files that tell how long the work took. So two clean runs
+//! of one pipeline give the same `SHA256SUMS`, whatever time they took.
+//!
+//! Published files are read at every look at them, unless they are longer than [`LONG`]: that costs less than a tenth of a
+//! second for 100 MB, and finds what no stamp tells, such as a bit that the storage has lost.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
 use super::events::{Event, Events};
 use super::lockfile::{self, PipelineLock};
 use super::plan::PlannedStage;
+use super::stage::StageError;
 use super::stamps::Stamps;
 use super::store::{Object, slashed};
 use crate::fs;
@@ -18,6 +23,10 @@ use crate::graph::StageId;
 
 /// The name of the list of sums in the artifacts folder.
 pub const SUMS: &str = "SHA256SUMS";
+/// The name of the list of those that differ from run to run.
+const MEASURED_SUMS: &str = "SHA256SUMS.measured";
+/// A published file of more bytes counts as unchanged while its stamp is.
+const LONG: u64 = 256 << 20;
 
 /// Where the files of a stage's output go below the artifacts folder: place → file of the output.
 ///
@@ -31,7 +40,7 @@ pub(super) fn places(planned: &PlannedStage, object: &Object) -> Result<BTreeMap
         ensure!(object.manifest.files.contains_key(&file), "stage `{}` publishes `{file}`, which it has not made", planned.id);
         let top = place.split('/').next().unwrap_or_default();
         ensure!(
-            !matches!(top, "" | super::CACHE_FOLDER | SUMS | lockfile::FILE_NAME),
+            !matches!(top, "" | super::CACHE_FOLDER | SUMS | MEASURED_SUMS | lockfile::FILE_NAME),
             "stage `{}` cannot publish to `{place}`: the name is taken by the engine",
             planned.id
         );
@@ -66,8 +75,9 @@ pub(super) fn stale(
     let mut stale = Vec::new();
     for (place, file) in places {
         let (path, content) = (artifacts.join(place), object.manifest.files[file]);
-        let same = fs::stamp(&path).is_some_and(|stamp| stamp.bytes == content.bytes) && stamps.blake3(&path)? == content.blake3;
-        if !same {
+        let digest = |bytes: u64| if bytes > LONG { stamps.blake3(&path) } else { stamps.read(&path) };
+        let bytes = fs::stamp(&path).map(|stamp| stamp.bytes);
+        if bytes != Some(content.bytes) || digest(content.bytes)? != content.blake3 {
             stale.push(place.clone());
         }
     }
@@ -77,12 +87,38 @@ pub(super) fn stale(
 /// Copies each of the `stale` places from the output.
 ///
 /// # Errors
-/// Names the paths and the system's reason.
-pub(super) fn restore(artifacts: &Path, object: &Object, places: &BTreeMap<String, String>, stale: &[String]) -> Result<()> {
+/// [`StageError::Corrupt`] when the output is not what was stored; otherwise names the paths and the system's reason.
+pub(super) fn restore(
+    artifacts: &Path,
+    object: &Object,
+    places: &BTreeMap<String, String>,
+    stale: &[String],
+) -> Result<(), StageError> {
+    let folders: BTreeSet<PathBuf> = stale.iter().filter_map(|place| Some(artifacts.join(place).parent()?.to_owned())).collect();
+    for folder in folders {
+        fs::sweep(&folder)?; // what a kill has left
+    }
     for place in stale {
-        fs::copy(&object.files.join(&places[place]), &artifacts.join(place))?;
+        let file = &places[place];
+        let (from, to) = (object.files.join(file), artifacts.join(place));
+        if !fs::copy_checked(&from, &to, object.manifest.files[file].blake3)? {
+            return Err(StageError::Corrupt(format!(
+                "its output in the cache is damaged: `{}` has other content than was stored; `pipeline cache verify` moves it \
+                 out of the way, and the next run makes it again",
+                from.display()
+            )));
+        }
     }
     Ok(())
+}
+
+/// Removes the folders that a file at `place` was the last to be in.
+///
+/// # Errors
+/// Names the path and the system's reason.
+pub(super) fn remove_empty_folders(artifacts: &Path, place: &str) -> Result<()> {
+    let above = Path::new(place).ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty());
+    above.map(|folder| fs::remove_if_empty(&artifacts.join(folder))).collect()
 }
 
 /// Warns of published files that no stage makes any more. They are the user's to remove.
@@ -103,21 +139,32 @@ pub(super) fn warn_of_orphans<'a>(
     }
 }
 
-/// Writes `SHA256SUMS` for every published file that stands in its place.
+/// Writes the lists of sums for every published file that stands in its place, other than files of stages that are
+/// outdated or `doubtful`.
 ///
 /// # Errors
 /// Names the path and the system's reason.
-pub(super) fn write_sums(artifacts: &Path, lock: &PipelineLock, stamps: &Stamps) -> Result<()> {
-    let places: std::collections::BTreeSet<&String> = lock.stages.values().flat_map(|record| record.published.keys()).collect();
-    let mut text = String::new();
-    for place in places {
-        let path = artifacts.join(place);
-        if path.is_file() {
-            let sum = stamps.sha256(&path).with_context(|| format!("cannot list `{place}` in `{SUMS}`"))?;
-            text.push_str(&format!("{sum}  {place}\n"));
+pub(super) fn write_sums(artifacts: &Path, lock: &PipelineLock, doubtful: &BTreeSet<StageId>, stamps: &Stamps) -> Result<()> {
+    let outdated = lock.outdated();
+    let mut lists = [(SUMS, BTreeMap::new()), (MEASURED_SUMS, BTreeMap::new())];
+    let counts = |stage: &StageId| !outdated.contains_key(stage) && !doubtful.contains(stage);
+    for (_, record) in lock.stages.iter().filter(|(stage, _)| counts(stage)) {
+        for (place, file) in &record.published {
+            let path = artifacts.join(place);
+            if path.is_file() {
+                let sum = stamps.sha256(&path).with_context(|| format!("cannot list `{place}` in `{SUMS}`"))?;
+                let list = usize::from(!record.files.contains_key(file));
+                lists[list].1.insert(place, sum);
+            }
         }
     }
-    let path = artifacts.join(SUMS);
-    let is_current = if path.exists() { fs::read(&path)? == text.as_bytes() } else { text.is_empty() };
-    if is_current { Ok(()) } else { fs::write(&path, text) }
+    for (name, sums) in lists {
+        let text: String = sums.into_iter().map(|(place, sum)| format!("{sum}  {place}\n")).collect();
+        let path = artifacts.join(name);
+        let is_current = if path.exists() { fs::read(&path)? == text.as_bytes() } else { text.is_empty() };
+        if !is_current {
+            fs::write(&path, text)?;
+        }
+    }
+    Ok(())
 }

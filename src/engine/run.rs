@@ -1,11 +1,13 @@
 //! A run: everything that is done once around the stages. Locks, reads what is known, lets the stages be worked through,
 //! and writes down how it went.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use anyhow::anyhow;
 use serde::{Deserialize, Serialize};
 
 use super::cancel::{Cancel, Signal};
@@ -26,6 +28,7 @@ use super::select::{Selected, Selection};
 use super::stage::StageError;
 use super::stamps::Stamps;
 use super::store::Store;
+use super::{inspect, look, settle};
 use crate::digest::Digest;
 use crate::fs;
 use crate::graph::StageId;
@@ -153,7 +156,17 @@ pub fn run(
     let started = clock.now();
     let selected = options.selection.apply(plan)?;
     let cache = plan.cache_folder();
-    let Some(_held) = fs::try_lock(&cache.join(super::LOCK))? else {
+    let held = match fs::try_lock(&cache.join(super::LOCK)) {
+        Err(error) if look::is_read_only(&error) => {
+            let foreseen = forecast(plan, options, clock)?;
+            if options.locked {
+                require_locked(plan, PipelineLock::read(plan.artifacts()).map_err(EngineError::Corrupt)?.as_ref(), &foreseen)?;
+            }
+            return look::look(plan, &foreseen, &error, events, clock);
+        }
+        held => held?,
+    };
+    let Some(_held) = held else {
         return Err(EngineError::Held { folder: plan.artifacts().to_owned() });
     };
     let old = PipelineLock::read(plan.artifacts()).map_err(EngineError::Corrupt)?;
@@ -172,9 +185,13 @@ pub fn run(
         lock: Mutex::new(carried_over(plan, old, events)),
     };
     workspace.store.sweep()?;
+    sweep_files(&workspace)?;
     let program = env!("CARGO_PKG_VERSION").to_owned();
     workspace.journal.write(started, Happening::RunStarted { pipeline: plan.name().to_owned(), program })?;
     events.on(&Event::RunStarted { pipeline: plan.name(), stages: selected.chosen.len() });
+    let artifacts = plan.artifacts();
+    settle::withdraw_outdated(artifacts, &workspace.locked(), &workspace.store, &workspace.stamps, events)?;
+    inspect::read_what_is_needed(&workspace, &selected)?;
     let sources = find_given(&workspace, &selected)?;
     let chosen = plan.stages().iter().filter(|planned| selected.chosen.contains(&planned.id)).collect();
     let reports = work_through(&workspace, chosen, sources);
@@ -184,8 +201,14 @@ pub fn run(
 /// Writes down how the run went.
 fn finish(workspace: Workspace<'_>, reports: Vec<StageReport>, started: Duration) -> Result<Summary, EngineError> {
     let lock = workspace.lock.into_inner().unwrap_or_else(PoisonError::into_inner);
-    publish::write_sums(workspace.plan.artifacts(), &lock, &workspace.stamps)?;
-    workspace.stamps.save()?;
+    publish::write_sums(workspace.plan.artifacts(), &lock, &BTreeSet::new(), &workspace.stamps)?;
+    if let Some(line) = lock.withdrawn() {
+        workspace.events.on(&Event::Warning { stage: None, line: &line });
+    }
+    match workspace.stamps.save() {
+        Err(error) if look::is_read_only(&error) => {} // it only saves time
+        saved => saved?,
+    }
     let now = workspace.clock.now();
     let summary = Summary {
         outcome: outcome_of(&reports, workspace.cancel.requested()),
@@ -219,6 +242,16 @@ fn outcome_of(reports: &[StageReport], requested: Option<Signal>) -> Outcome {
     }
 }
 
+/// Removes the files in the making that a kill has left where this run is going to write.
+fn sweep_files(workspace: &Workspace<'_>) -> anyhow::Result<()> {
+    let artifacts = workspace.plan.artifacts();
+    let lock = workspace.locked();
+    let places = lock.stages.values().flat_map(|record| record.published.keys());
+    let published = places.filter_map(|place| artifacts.join(place).parent().map(Path::to_owned));
+    let folders: BTreeSet<PathBuf> = published.chain([artifacts.to_owned(), workspace.plan.cache_folder()]).collect();
+    folders.iter().try_for_each(|folder| fs::sweep(folder).map(drop))
+}
+
 /// What the lock file says of the stages of this plan. What other stages have published is left where it is, and named.
 fn carried_over(plan: &Plan, old: Option<PipelineLock>, events: &dyn Events) -> PipelineLock {
     let mut lock = PipelineLock::new(plan.name(), plan.seed());
@@ -232,7 +265,8 @@ fn carried_over(plan: &Plan, old: Option<PipelineLock>, events: &dyn Events) -> 
     lock
 }
 
-/// The outputs of the stages that were not selected but are needed.
+/// The outputs of the stages that were not selected but are needed. They are published and recorded like the others: what
+/// is made from them would not belong to earlier results of theirs.
 fn find_given(workspace: &Workspace<'_>, selected: &Selected) -> Result<BTreeMap<StageId, Source>, EngineError> {
     let mut sources = BTreeMap::new();
     for id in &selected.given {
@@ -240,9 +274,22 @@ fn find_given(workspace: &Workspace<'_>, selected: &Selected) -> Result<BTreeMap
         let record = workspace.record(id);
         let case = Case { planned, seed: workspace.plan.seed(), record: record.as_ref(), sources: &sources, forced: false };
         let why = match judge(&case, &workspace.store, &workspace.stamps) {
-            Ok(Verdict::Cached { object, .. }) => {
+            Ok(Verdict::Cached { object, parts }) => {
+                if record.is_none_or(|record| record.key != object.manifest.key) {
+                    settle::settle(workspace, planned, parts, &object).map_err(|error| match error {
+                        StageError::Corrupt(text) => EngineError::Corrupt(anyhow!("stage `{id}`: {text}")),
+                        other => EngineError::System(anyhow!("stage `{id}`: {other}")),
+                    })?;
+                }
                 sources.insert(id.clone(), Source::from(&*object));
                 continue;
+            }
+            Ok(Verdict::Runs { reasons, .. }) if is_damage(&reasons) => {
+                return Err(EngineError::Corrupt(anyhow!(
+                    "stage `{id}` was not selected, but what was selected needs its output, and {}; `pipeline cache verify` \
+                     reads everything in the cache, and a run of `{id}` makes it again",
+                    describe(&reasons)
+                )));
             }
             Ok(Verdict::Runs { reasons, .. }) => describe(&reasons),
             Err(error) => format!("{error:#}"),
@@ -250,6 +297,10 @@ fn find_given(workspace: &Workspace<'_>, selected: &Selected) -> Result<BTreeMap
         return Err(EngineError::NotReady { stage: id.clone(), why });
     }
     Ok(sources)
+}
+
+fn is_damage(reasons: &[Reason]) -> bool {
+    reasons.iter().any(|reason| matches!(reason, Reason::OutputDamaged { .. }))
 }
 
 /// Refuses what is known beforehand to end otherwise than the lock file says.

@@ -85,6 +85,8 @@ pub struct Context<'a> {
     pub digests: &'a BTreeMap<StageId, Digest>,
     /// The key under which each input was made. For show: an output should depend on digests.
     pub keys: &'a BTreeMap<StageId, Digest>,
+    /// The digest of each file outside the cache that it reads, by path, as its key has it.
+    pub files: &'a BTreeMap<PathBuf, Digest>,
     /// An empty folder for its own output.
     pub out: &'a Path,
     /// A folder that belongs to this key alone and outlives an interruption: the place for checkpoints and journals.
@@ -107,6 +109,27 @@ impl Context<'_> {
             .map(PathBuf::as_path)
             .ok_or_else(|| anyhow!("stage `{stage}` is read but not declared as an input"))
     }
+
+    /// Checks that the files outside the cache that it has read, each with its digest as it was read, are those that its key
+    /// names. The engine looks at the files before and after; only the stage knows what it saw in between.
+    ///
+    /// # Errors
+    /// Names a file that is another one than before, or that only one side knows of.
+    pub fn check_read(&self, read: &BTreeMap<PathBuf, Digest>) -> anyhow::Result<()> {
+        let differs = |path: &&PathBuf| self.files.get(*path) != read.get(*path);
+        match self.files.keys().chain(read.keys()).find(differs) {
+            Some(path) => Err(changed_while_read(path)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What is said of a file outside the cache that did not stand still.
+pub(super) fn changed_while_read(path: &Path) -> anyhow::Error {
+    anyhow!(
+        "`{}` changed while it was read, so what was made of it is thrown away; run again when it is left alone",
+        path.display()
+    )
 }
 
 /// Why a stage did not succeed.

@@ -1,7 +1,9 @@
-//! The memory of file digests: a file whose stamp (length, modification time, inode) is as remembered is not read again.
+//! The memory of file digests: a file whose stamp ([`Stamp`]: length, times, inode, device) is as remembered is not read
+//! again, unless it is to be read in any case.
 //!
 //! The memory only saves time. A file that changed within [`SETTLING`] before this memory was opened, or since, is
-//! not remembered, because a later change within one tick of the file system's clock could leave its stamp as it is.
+//! not remembered for later runs, because another change within one tick of the file system's clock could leave its stamp
+//! as it is: git calls such entries racily clean.
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
@@ -9,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
@@ -32,6 +34,9 @@ struct Remembered {
     stamp: Stamp,
     blake3: Option<Digest>,
     sha256: Option<String>,
+    /// Whether this process has read the file itself.
+    #[serde(skip)]
+    read: bool,
 }
 
 impl Stamps {
@@ -45,14 +50,29 @@ impl Stamps {
     /// The BLAKE3 digest of a file.
     ///
     /// # Errors
-    /// Names the path and the system's reason.
+    /// When it is not a regular file; otherwise names the path and the system's reason.
     pub fn blake3(&self, path: &Path) -> Result<Digest> {
+        self.digest(path, |_| true)
+    }
+
+    /// The BLAKE3 digest of a file that this process has read, now or before: what earlier processes remember does not count.
+    ///
+    /// # Errors
+    /// As [`Stamps::blake3`].
+    pub fn read(&self, path: &Path) -> Result<Digest> {
+        self.digest(path, |known| known.read)
+    }
+
+    fn digest(&self, path: &Path, counts: impl FnOnce(&Remembered) -> bool) -> Result<Digest> {
         let stamp = fs::stamp(path);
-        if let Some(digest) = self.recall(path, stamp.as_ref()).and_then(|known| known.blake3) {
+        ensure!(stamp.is_some() || !path.exists(), "`{}` is not a regular file", path.display());
+        if let Some(digest) = self.recall(path, stamp.as_ref()).filter(counts).and_then(|known| known.blake3) {
             return Ok(digest);
         }
         let digest = fs::digest(path)?;
-        self.keep(path, stamp.filter(|stamp| self.is_settled(stamp)), |entry| entry.blake3 = Some(digest));
+        self.keep(path, stamp.filter(|stamp| self.is_settled(stamp)), |entry| {
+            (entry.blake3, entry.read) = (Some(digest), true);
+        });
         Ok(digest)
     }
 
@@ -66,23 +86,29 @@ impl Stamps {
             return Ok(digest);
         }
         let digest = sha256_of(fs::open(path)?).with_context(|| format!("cannot read `{}`", path.display()))?;
-        self.keep(path, stamp.filter(|stamp| self.is_settled(stamp)), |entry| entry.sha256 = Some(digest.clone()));
+        self.keep(path, stamp, |entry| entry.sha256 = Some(digest.clone()));
         Ok(digest)
     }
 
-    /// Remembers the digest of a file that this process has just written and that nobody else changes.
+    /// Remembers the digest of a file that this process has just written and hashed.
     pub fn remember(&self, path: &Path, digest: Digest) {
-        self.keep(path, fs::stamp(path), |entry| entry.blake3 = Some(digest));
+        self.keep(path, fs::stamp(path), |entry| (entry.blake3, entry.read) = (Some(digest), true));
     }
 
-    /// Writes the memory down, without the files that are gone or have changed.
+    /// Writes the memory down, without the files that are gone, have changed, or have changed too lately to be sure of.
     ///
     /// # Errors
     /// Names the path and the system's reason.
     pub fn save(&self) -> Result<()> {
         let mut entries = self.entries();
-        entries.retain(|path, entry| fs::stamp(Path::new(path)).is_some_and(|stamp| stamp == entry.stamp));
-        if fs::read_json(&self.path).is_ok_and(|written: BTreeMap<String, Remembered>| written == *entries) {
+        let is_current = |path: &str, entry: &Remembered| fs::stamp(Path::new(path)).is_some_and(|stamp| stamp == entry.stamp);
+        entries.retain(|path, entry| self.is_settled(&entry.stamp) && is_current(path, entry));
+        let same = |written: &BTreeMap<String, Remembered>| {
+            let facts = |entry: &Remembered| (entry.stamp.clone(), entry.blake3, entry.sha256.clone());
+            written.len() == entries.len()
+                && written.iter().zip(entries.iter()).all(|(a, b)| a.0 == b.0 && facts(a.1) == facts(b.1))
+        };
+        if fs::read_json(&self.path).is_ok_and(|written| same(&written)) {
             return Ok(());
         }
         fs::write_json(&self.path, &*entries)
@@ -96,7 +122,7 @@ impl Stamps {
     fn keep(&self, path: &Path, stamp: Option<Stamp>, set: impl FnOnce(&mut Remembered)) {
         let Some(stamp) = stamp else { return };
         let mut entries = self.entries();
-        let fresh = Remembered { stamp: stamp.clone(), blake3: None, sha256: None };
+        let fresh = Remembered { stamp: stamp.clone(), blake3: None, sha256: None, read: false };
         let entry = entries.entry(name_of(path)).or_insert_with(|| fresh.clone());
         if entry.stamp != stamp {
             *entry = fresh;
@@ -105,7 +131,8 @@ impl Stamps {
     }
 
     fn is_settled(&self, stamp: &Stamp) -> bool {
-        stamp.modified + SETTLING.as_nanos() <= self.opened.as_nanos()
+        let nanoseconds = |time: Duration| i128::try_from(time.as_nanos()).unwrap_or(i128::MAX);
+        stamp.changed.saturating_add(nanoseconds(SETTLING)) <= nanoseconds(self.opened)
     }
 
     fn entries(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Remembered>> {
@@ -156,6 +183,53 @@ mod tests {
         assert!(!is_believed(Duration::from_secs(1)));
     }
 
+    /// Writes a file in place and gives it the time of modification that it had.
+    fn change_unseen(path: &Path, text: &str) {
+        let modified = path.metadata().unwrap().modified().unwrap();
+        std::thread::sleep(Duration::from_millis(20)); // times of files go on in steps of up to ten milliseconds
+        let mut file = std::fs::File::options().write(true).open(path).unwrap();
+        std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+        file.set_times(std::fs::FileTimes::new().set_modified(modified)).unwrap();
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_file_of_the_same_length_and_time_is_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, memory) = (dir.path().join("x.csv"), dir.path().join("stamps.json"));
+        fs::write(&file, "first").unwrap();
+        let later = SystemClock::new().now() + Duration::from_secs(10);
+        let stamps = Stamps::open(memory.clone(), later);
+        stamps.blake3(&file).unwrap();
+        stamps.save().unwrap();
+        change_unseen(&file, "other");
+        assert_eq!(Stamps::open(memory, later).blake3(&file).unwrap(), Digest::of_bytes(b"other"));
+    }
+
+    #[test]
+    fn what_earlier_processes_remember_does_not_count_as_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, memory) = (dir.path().join("x.csv"), dir.path().join("stamps.json"));
+        fs::write(&file, "first").unwrap();
+        let (right, wrong) = (Digest::of_bytes(b"first"), Digest::of_bytes(b"wrong"));
+        let later = SystemClock::new().now() + Duration::from_secs(10);
+        let stamps = Stamps::open(memory.clone(), later);
+        stamps.remember(&file, wrong);
+        assert_eq!(stamps.read(&file).unwrap(), wrong, "it has written the file itself");
+        stamps.save().unwrap();
+        let stamps = Stamps::open(memory, later);
+        assert_eq!((stamps.blake3(&file).unwrap(), stamps.read(&file).unwrap()), (wrong, right));
+        assert_eq!(stamps.blake3(&file).unwrap(), right);
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let stamps = Stamps::open(dir.path().join("stamps.json"), Duration::ZERO);
+        let error = stamps.blake3(dir.path()).unwrap_err().to_string();
+        assert!(error.ends_with("is not a regular file"), "{error}");
+    }
+
     #[test]
     fn a_changed_file_is_read_again() {
         let dir = tempfile::tempdir().unwrap();
@@ -183,7 +257,7 @@ mod tests {
         let (file, memory) = (dir.path().join("x"), dir.path().join("stamps.json"));
         fs::write(&memory, "{ torn").unwrap();
         fs::write(&file, "abc").unwrap();
-        let stamps = Stamps::open(memory.clone(), Duration::ZERO);
+        let stamps = Stamps::open(memory.clone(), SystemClock::new().now() + Duration::from_secs(10));
         stamps.remember(&file, Digest::of_bytes(b"abc"));
         stamps.save().unwrap();
         assert!(fs::read_text(&memory).unwrap().contains("blake3"));

@@ -46,6 +46,10 @@ pub struct Manifest {
     pub files: BTreeMap<String, Content>,
     /// Those of the files that only hold measurements of the run that made them.
     pub measurements: BTreeSet<String>,
+    /// The digest of all of the above, so that a manifest that was changed is told from one that was not. Manifests of
+    /// earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal: Option<Digest>,
 }
 
 impl Manifest {
@@ -62,7 +66,39 @@ impl Manifest {
 
     /// The length of all files in bytes.
     pub fn bytes(&self) -> u64 {
-        self.files.values().map(|content| content.bytes).sum()
+        self.files.values().map(|content| content.bytes).fold(0, u64::saturating_add)
+    }
+
+    fn sealed(mut self) -> Self {
+        self.seal = Some(self.digest());
+        self
+    }
+
+    /// The digest of everything but the seal.
+    fn digest(&self) -> Digest {
+        let Self { key, stage, kind, files, measurements, seal: _ } = self;
+        Digest::of_json(&serde_json::json!({
+            "key": key, "stage": stage, "kind": kind, "files": files, "measurements": measurements,
+        }))
+    }
+
+    /// What is wrong with the manifest of `key` by itself, if anything is. `output` is the digest of the result as it is
+    /// known from elsewhere: it stands in for a seal.
+    fn fault(&self, key: Digest, output: Option<Digest>) -> Option<String> {
+        if self.key != key {
+            return Some(format!("its manifest is that of {}", self.key.short()));
+        }
+        let is_whole = match (self.seal, output) {
+            (Some(seal), _) => seal == self.digest(),
+            (None, Some(output)) => output == self.output(),
+            (None, None) => true,
+        };
+        let foreign = self.measurements.iter().find(|name| !self.files.contains_key(*name));
+        match (is_whole, foreign) {
+            (false, _) => Some(format!("its manifest `{MANIFEST}` was changed")),
+            (true, Some(name)) => Some(format!("its manifest calls `{name}` a measurement and has no such file")),
+            (true, None) => None,
+        }
     }
 }
 
@@ -98,11 +134,12 @@ impl Store {
         Self { root }
     }
 
-    /// The object under `key`, after comparing its files with its manifest. Files whose stamp is known are not read.
+    /// The object under `key`, after comparing its files with its manifest, and the manifest with its seal, or else with the
+    /// digest `output` of the result, where that is known. Files whose stamp is known are not read.
     ///
     /// # Errors
     /// When a file cannot be read for another reason than that it is not there.
-    pub fn look_up(&self, key: Digest, stamps: &Stamps) -> Result<Lookup> {
+    pub fn look_up(&self, key: Digest, output: Option<Digest>, stamps: &Stamps) -> Result<Lookup> {
         let folder = self.object(key);
         if !folder.exists() {
             return Ok(Lookup::Absent);
@@ -112,10 +149,47 @@ impl Store {
             Err(error) => return Ok(Lookup::Damaged(format!("{error:#}"))),
         };
         let object = Object { files: folder.join(FILES), manifest };
-        Ok(match find_damage(key, &object, stamps)? {
+        Ok(match find_damage(key, output, &object, stamps)? {
             Some(damage) => Lookup::Damaged(damage),
             None => Lookup::Found(Box::new(object)),
         })
+    }
+
+    /// Reads every file of the object under `key`, so that the next look at it rests on nothing that is merely remembered.
+    ///
+    /// # Errors
+    /// When a file cannot be read for another reason than that it is not there.
+    pub fn read(&self, key: Digest, stamps: &Stamps) -> Result<()> {
+        let files = self.object(key).join(FILES);
+        if files.is_dir() {
+            for relative in fs::files_below(&files)? {
+                stamps.read(&files.join(relative))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The files of the object under `key` that are missing or not as they were stored, with their places; `None` if more than
+    /// that is wrong with it. `output` is the digest of the result, as in [`Store::look_up`].
+    ///
+    /// # Errors
+    /// When a file cannot be read for another reason than that it is not there.
+    pub fn damaged_files(&self, key: Digest, output: Digest, stamps: &Stamps) -> Result<Option<Vec<(String, PathBuf, Content)>>> {
+        let Ok(manifest) = self.manifest(key) else { return Ok(None) };
+        if manifest.fault(key, Some(output)).is_some() {
+            return Ok(None);
+        }
+        let files = self.object(key).join(FILES);
+        let mut damaged = Vec::new();
+        for (name, content) in manifest.files {
+            let path = files.join(&name);
+            let is_whole =
+                fs::stamp(&path).is_some_and(|stamp| stamp.bytes == content.bytes) && stamps.read(&path)? == content.blake3;
+            if !is_whole {
+                damaged.push((name, path, content));
+            }
+        }
+        Ok(Some(damaged))
     }
 
     /// Starts the output under `key`: an empty folder to fill, in place of any that was left behind.
@@ -149,7 +223,8 @@ impl Store {
                 measured.insert(name);
             }
         }
-        Ok(Manifest { key, stage: stage.clone(), kind: kind.to_owned(), files: contents, measurements: measured })
+        let (stage, kind) = (stage.clone(), kind.to_owned());
+        Ok(Manifest { key, stage, kind, files: contents, measurements: measured, seal: None }.sealed())
     }
 
     /// Puts the output in the making into the store, in place of any that is there: complete or not at all.
@@ -306,10 +381,10 @@ impl Store {
 }
 
 /// What is wrong with an object, if anything is.
-fn find_damage(key: Digest, object: &Object, stamps: &Stamps) -> Result<Option<String>> {
+fn find_damage(key: Digest, output: Option<Digest>, object: &Object, stamps: &Stamps) -> Result<Option<String>> {
     let Object { files, manifest } = object;
-    if manifest.key != key {
-        return Ok(Some(format!("its manifest is that of {}", manifest.key.short())));
+    if let Some(fault) = manifest.fault(key, output) {
+        return Ok(Some(fault));
     }
     let mut present = BTreeSet::new();
     if files.is_dir() {
@@ -324,7 +399,14 @@ fn find_damage(key: Digest, object: &Object, stamps: &Stamps) -> Result<Option<S
         return Ok(Some(format!("file `{extra}` does not belong to it")));
     }
     for (name, content) in &manifest.files {
-        if stamps.blake3(&files.join(name))? != content.blake3 {
+        let path = files.join(name);
+        let bytes = fs::stamp(&path).map(|stamp| stamp.bytes);
+        if bytes != Some(content.bytes) {
+            let bytes = bytes.map_or_else(|| "an unknown number of".to_owned(), |bytes| bytes.to_string());
+            return Ok(Some(format!("file `{name}` has {bytes} bytes, and {} were stored", content.bytes)));
+        }
+        // Before anything is called damaged, it is looked at itself.
+        if stamps.blake3(&path)? != content.blake3 && stamps.read(&path)? != content.blake3 {
             return Ok(Some(format!("file `{name}` has other content than was stored")));
         }
     }
@@ -367,7 +449,7 @@ mod tests {
         let manifest = store.describe(key, &"stage".parse().unwrap(), "kind", &[]).unwrap();
         store.install(manifest, &stamps).unwrap();
         damage(&store.object(key));
-        store.look_up(key, &stamps).unwrap()
+        store.look_up(key, None, &stamps).unwrap()
     }
 
     fn check(damage: impl FnOnce(&Path), expected: &str) {
@@ -385,6 +467,7 @@ mod tests {
         check(|folder| fs::write(&folder.join(MANIFEST), "{}").unwrap(), "is not as expected");
         check(|folder| fs::remove(&folder.join("files/a.txt")).unwrap(), "file `a.txt` is missing");
         check(|folder| fs::remove(&folder.join(FILES)).unwrap(), "file `a.txt` is missing");
+        check(|folder| fs::write(&folder.join("files/a.txt"), "longer").unwrap(), "file `a.txt` has 6 bytes, and 1 were stored");
         check(|folder| fs::write(&folder.join("files/new"), "").unwrap(), "file `new` does not belong to it");
         check(|folder| fs::write(&folder.join("files/sub/c.txt"), "x").unwrap(), "file `sub/c.txt` has other content");
         check(
@@ -395,6 +478,51 @@ mod tests {
             },
             "its manifest is that of",
         );
+    }
+
+    /// What is wrong with an object whose manifest was changed by replacing text; its seal is taken off first if `unsealed`.
+    fn fault_after(unsealed: bool, from: &str, to: &str) -> Option<String> {
+        let output = {
+            let content = |bytes: u64, text: &[u8]| Content { bytes, blake3: Digest::of_bytes(text) };
+            let files: BTreeMap<&str, Content> =
+                [("a.txt", content(1, b"a")), ("sub.d/b.txt", content(1, b"b")), ("sub/c.txt", content(1, b"c"))].into();
+            Digest::of_json(&serde_json::to_value(files).unwrap())
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let (store, key) = (Store::new(dir.path().to_owned()), Digest::of_bytes(b"key"));
+        let stamps = Stamps::open(dir.path().join("stamps.json"), Duration::ZERO);
+        let files = store.begin(key).unwrap();
+        for (name, text) in [("a.txt", "a"), ("sub.d/b.txt", "b"), ("sub/c.txt", "c")] {
+            fs::write(&files.join(name), text).unwrap();
+        }
+        let manifest = store.describe(key, &"stage".parse().unwrap(), "kind", &[]).unwrap();
+        store.install(manifest, &stamps).unwrap();
+        let path = store.object(key).join(MANIFEST);
+        let mut value: serde_json::Value = fs::read_json(&path).unwrap();
+        if unsealed {
+            value.as_object_mut().unwrap().remove("seal").unwrap();
+        }
+        let text = serde_json::to_string_pretty(&value).unwrap();
+        assert!(from.is_empty() || text.contains(from), "{text}");
+        fs::write(&path, text.replacen(from, to, 1)).unwrap();
+        match store.look_up(key, Some(output), &stamps).unwrap() {
+            Lookup::Damaged(what) => Some(what),
+            Lookup::Found(_) => None,
+            Lookup::Absent => panic!("it is there"),
+        }
+    }
+
+    #[test]
+    fn a_changed_manifest_is_seen_with_and_without_a_seal() {
+        assert_eq!([false, true].map(|unsealed| fault_after(unsealed, "", "")), [None, None]);
+        for unsealed in [false, true] {
+            for (from, to) in [("\"bytes\": 1", "\"bytes\": 2"), ("\"measurements\": []", "\"measurements\": [\"a.txt\"]")] {
+                let fault = fault_after(unsealed, from, to);
+                assert_eq!(fault.as_deref(), Some("its manifest `manifest.json` was changed"), "{from}, {unsealed}");
+            }
+        }
+        let fault = fault_after(false, "\"kind\": \"kind\"", "\"kind\": \"kinds\"");
+        assert!(fault.is_some(), "the seal covers everything");
     }
 
     #[test]

@@ -48,6 +48,9 @@ impl Stage for MergeStage {
     fn run(&self, context: &Context<'_>) -> Result<(), StageError> {
         let list = self.list(context.inputs)?;
         let merged = merge(&self.0, Path::new(""), list.as_ref(), context.progress).map_err(anyhow::Error::from)?;
+        if list.is_none() {
+            context.check_read(&merged.read)?;
+        }
         let data = &merged.data;
         let test = data.test.as_ref().map_or(0, |test| test.len());
         context.progress.note(&format!(

@@ -57,7 +57,8 @@ impl Stage for ScoreStage {
         let export = context.input(self.0.model.export.stage())?;
         let file = export.join(self.0.model.model.as_str()).join("model.onnx");
         let model = Loaded::open(&file).map_err(|error| StageError::Corrupt(format!("{error:#}")))?;
-        let inputs = self.files(context.inputs)?.into_iter().map(Input::File).collect();
+        let files = self.files(context.inputs)?;
+        let inputs = files.iter().cloned().map(Input::File).collect();
         let request = Request {
             columns: self.0.columns.clone(),
             passthrough: self.0.passthrough.clone(),
@@ -72,6 +73,7 @@ impl Stage for ScoreStage {
             ..Request::new(&model, inputs, Output::File(context.out.join(Self::file_name(&self.0.output))))
         };
         let summary: ScoreSummary = score(request, context.progress).map_err(anyhow::Error::from)?;
+        context.check_read(&files.into_iter().zip(summary.manifest.inputs.iter().map(|input| input.digest)).collect())?;
         let accuracy = summary.manifest.accuracy.map(|accuracy| format!(", accuracy {accuracy:.4}")).unwrap_or_default();
         let tally = &summary.manifest.tally;
         let rejected = if tally.rejected > 0 { format!(", {} rejected", tally.rejected) } else { String::new() };

@@ -11,6 +11,7 @@ use super::table::{self, Table};
 use crate::data::csv::CsvOptions;
 use crate::data::format::{self, Format, ReadError};
 use crate::data::garments::CLASSES;
+use crate::data::seen::Seen;
 use crate::data::{DataError, FileList, ImageShape, LabelledImages, RawFile};
 use crate::fs;
 use crate::progress::Progress;
@@ -172,7 +173,7 @@ fn check_sum(path: &Path, file: &Published) -> Result<()> {
 /// Reads a pair of published files and counts what it holds.
 fn read(images: &Path, count: usize, progress: &dyn Progress) -> Result<LabelledImages, DataError> {
     let (shape, classes, columns) = (ImageShape::MNIST, class_names(), CsvOptions::default());
-    let request = format::Request { shape, classes: &classes, columns: &columns, progress };
+    let request = format::Request { shape, classes: &classes, columns: &columns, progress, seen: &Seen::default() };
     let reader = Format::Idx.reader().context("IDX files have a reader")?;
     let found = match reader.read(images, &request) {
         Ok(found) => LabelledImages::new(shape, found.pixels, found.labels)?,

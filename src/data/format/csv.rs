@@ -7,7 +7,6 @@ use anyhow::{Context, Result};
 
 use super::{ImageFormat, Images, Problems, ReadError, Request};
 use crate::data::csv::{CsvLayout, LabelColumn, reader};
-use crate::data::open::open;
 
 /// Rows between two looks at whether to stop.
 const ROWS_BETWEEN_CHECKS: usize = 1000;
@@ -21,7 +20,7 @@ impl ImageFormat for Csv {
 
     fn read(&self, path: &Path, request: &Request<'_>) -> Result<Images, ReadError> {
         let cannot_read = || format!("cannot read `{}`", path.display());
-        let mut reader = reader(open(path)?);
+        let mut reader = reader(request.seen.open(path)?);
         let mut record = ByteRecord::new();
         if !reader.read_byte_record(&mut record).with_context(cannot_read)? {
             return Err(Problems::one(path, "the file is empty").into());

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow};
 
 use super::{ImageFormat, Images, Problems, ReadError, Request};
-use crate::data::open::open;
 
 /// The first bytes of a file of unsigned bytes; the number of dimensions follows.
 pub(super) const MAGIC: [u8; 3] = [0, 0, 8];
@@ -21,7 +20,7 @@ impl ImageFormat for Idx {
 
     fn read(&self, path: &Path, request: &Request<'_>) -> Result<Images, ReadError> {
         let labels_path = labels_beside(path)?;
-        let (images, labels) = (read(path)?, read(&labels_path)?);
+        let (images, labels) = (read(path, request)?, read(&labels_path, request)?);
         request.progress.check()?;
         let shape = request.shape;
         let expected = [vec![shape.height, shape.width], vec![shape.channels, shape.height, shape.width]];
@@ -61,9 +60,9 @@ struct Array {
     values: Vec<u8>,
 }
 
-fn read(path: &Path) -> Result<Array, ReadError> {
+fn read(path: &Path, request: &Request<'_>) -> Result<Array, ReadError> {
     let mut bytes = Vec::new();
-    open(path)?.read_to_end(&mut bytes).with_context(|| format!("cannot read `{}`", path.display()))?;
+    request.seen.open(path)?.read_to_end(&mut bytes).with_context(|| format!("cannot read `{}`", path.display()))?;
     parse(&bytes).map_err(|why| Problems::one(path, why).into())
 }
 

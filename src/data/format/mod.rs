@@ -21,6 +21,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::csv::{CsvLayout, CsvOptions};
+use super::seen::Seen;
 use super::{DataError, ImageShape, Label, open};
 use crate::progress::Progress;
 
@@ -80,16 +81,19 @@ pub(super) trait ImageFormat: Sync {
         Ok(None)
     }
 
-    /// All images of `path`.
+    /// All images of `path`. Every file is opened by [`Request::seen`].
     fn read(&self, path: &Path, request: &Request<'_>) -> Result<Images, ReadError>;
 }
 
 /// What the images must be like.
+#[derive(Clone, Copy)]
 pub(super) struct Request<'a> {
     pub shape: ImageShape,
     pub classes: &'a [String],
     pub columns: &'a CsvOptions,
     pub progress: &'a dyn Progress,
+    /// What opens the files, so that there are digests of them as they were read.
+    pub seen: &'a Seen,
 }
 
 /// The images of one path.

@@ -53,7 +53,7 @@ impl ImageFormat for Png {
                 .par_chunks_exact_mut(size)
                 .zip(files)
                 .map(|(pixels, (file, _))| {
-                    let image = fs::read(file).and_then(|bytes| picture::decode(&bytes, request.shape));
+                    let image = request.seen.read(file).and_then(|bytes| picture::decode(&bytes, request.shape));
                     image.map(|image| pixels.copy_from_slice(&image)).map_err(|error| Problems::one(file, format!("{error:#}")))
                 })
                 .collect();

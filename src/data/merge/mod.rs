@@ -8,6 +8,7 @@ mod report;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -23,6 +24,7 @@ use super::csv::CsvOptions;
 use super::files::FileList;
 use super::format::{Format, Images, Problems, ReadError, Request};
 use super::pattern::Patterns;
+use super::seen::Seen;
 use super::{DataError, DataInfo, DataSet, ImageShape, Label, LabelledImages, Part};
 use crate::digest::Digest;
 use crate::fs;
@@ -66,6 +68,8 @@ pub struct Merged {
     pub data: DataSet,
     /// Where they came from, and what is odd about them.
     pub report: MergeReport,
+    /// The digest of every file, as it was read.
+    pub read: BTreeMap<PathBuf, Digest>,
 }
 
 /// One file or folder to read.
@@ -148,9 +152,10 @@ pub fn merge(options: &MergeOptions, base: &Path, list: Option<&FileList>, progr
     let shape = options.shape(list)?;
     let classes = options.classes(list, &sources)?;
     let numbers: Vec<String> = (0..=Label::MAX).map(|label| label.to_string()).collect();
-    let request = Request { shape, classes: classes.as_deref().unwrap_or(&numbers), columns: &options.columns, progress };
+    let (names, seen) = (classes.as_deref().unwrap_or(&numbers), Seen::default());
+    let request = Request { shape, classes: names, columns: &options.columns, progress, seen: &seen };
     let folder = list.map_or(base, |list| &list.dir);
-    let files = read_all(&sources, &request, folder, list)?;
+    let (files, read) = read_all(&sources, &request, folder, list)?;
 
     let put_together = |part: Part| -> Result<LabelledImages> {
         let of_part = || files.iter().filter(|(file, _)| file.part == part).map(|(_, images)| images);
@@ -175,63 +180,80 @@ pub fn merge(options: &MergeOptions, base: &Path, list: Option<&FileList>, progr
     for line in &report.notes {
         progress.warn(line);
     }
-    Ok(Merged { data, report })
+    Ok(Merged { data, report, read })
 }
 
-/// Reads every source; in the order of the sources.
+/// What was read of one source: its entry in the report, its images, and the digests of its files.
+type Piece = (MergedFile, Images, Vec<(PathBuf, Digest)>);
+
+/// Reads every source, in the order of the sources; also gives the digest of each file as it was read.
 fn read_all(
     sources: &[Source],
     request: &Request<'_>,
     folder: &Path,
     list: Option<&FileList>,
-) -> Result<Vec<(MergedFile, Images)>, DataError> {
+) -> Result<(Vec<(MergedFile, Images)>, BTreeMap<PathBuf, Digest>), DataError> {
     request.progress.begin("files read", sources.len() as u64, "files");
     let done = AtomicU64::new(0);
-    let results: Vec<Result<(MergedFile, Images), ReadError>> = sources
+    let results: Vec<Result<Piece, ReadError>> = sources
         .par_iter()
         .map(|source| {
             request.progress.check()?;
-            let blake3 = digest(source, list)?;
-            let images = reader(source.format).read(&source.path, request)?;
+            let seen = Seen::default();
+            let images = reader(source.format).read(&source.path, &Request { seen: &seen, ..*request });
+            // First, because a file that was replaced is to be called that, whatever is wrong with what is there now.
+            let digests = digests(source, &seen, images.is_ok(), list)?;
+            let images = images?;
             let path = source.path.strip_prefix(folder).unwrap_or(&source.path).to_owned();
             request.progress.advance(done.fetch_add(1, Ordering::Relaxed) + 1, &path.to_string_lossy());
+            let blake3 = match digests.as_slice() {
+                [(_, one)] => *one,
+                many => Digest::of_bytes(many.iter().map(|(_, digest)| digest.to_string()).collect::<String>().as_bytes()),
+            };
             let file = MergedFile { path, part: source.part, format: source.format, images: images.labels.len(), blake3 };
-            Ok((file, images))
+            Ok((file, images, digests))
         })
         .collect();
-    let (mut files, mut problems) = (Vec::new(), Problems::default());
+    let (mut files, mut read, mut problems) = (Vec::new(), BTreeMap::new(), Problems::default());
     for result in results {
         match result {
-            Ok(file) => files.push(file),
+            Ok((file, images, digests)) => {
+                files.push((file, images));
+                read.extend(digests);
+            }
             Err(ReadError::Problems(found)) => problems.extend(found),
             Err(ReadError::Other(error)) => return Err(error),
         }
     }
-    if problems.is_empty() { Ok(files) } else { Err(anyhow::Error::from(problems).into()) }
+    if problems.is_empty() { Ok((files, read)) } else { Err(anyhow::Error::from(problems).into()) }
 }
 
-/// The digest of everything a source consists of; checked against the list.
-fn digest(source: &Source, list: Option<&FileList>) -> Result<Digest> {
+/// The digest of each file that a source consists of, as it was read; checked against the list. A reader that has met a
+/// problem, and so is not `done`, may not have come to every file.
+fn digests(source: &Source, seen: &Seen, done: bool, list: Option<&FileList>) -> Result<Vec<(PathBuf, Digest)>> {
     let mut digests = Vec::new();
-    for path in reader(source.format).files(&source.path)? {
-        let digest = fs::digest(&path)?;
-        if let Some(list) = list {
-            match list.find(&path) {
-                Some(file) if file.blake3 == digest => {}
-                Some(_) => bail!("`{}` has changed since it was fetched", path.display()),
-                None => bail!(
-                    "`{}` is not one of the files of `{}`; leave out `data` to merge files of your own",
-                    path.display(),
-                    list.name
-                ),
-            }
-        }
-        digests.push(digest);
+    let files = reader(source.format).files(&source.path)?;
+    let others = || format!("other files came to lie in `{}` while it was read; run again", source.path.display());
+    ensure!(!done || files.len() == seen.len(), others());
+    for path in files {
+        let listed = match list.map(|list| (list, list.find(&path))) {
+            Some((list, None)) => bail!(
+                "`{}` is not one of the files of `{}`; leave out `data` to merge files of your own",
+                path.display(),
+                list.name
+            ),
+            Some((_, listed)) => listed,
+            None => None,
+        };
+        let digest = match seen.digest(&path)? {
+            Some(digest) => digest,
+            None if done => bail!(others()),
+            None => fs::digest(&path)?,
+        };
+        ensure!(listed.is_none_or(|file| file.blake3 == digest), "`{}` has changed since it was fetched", path.display());
+        digests.push((path, digest));
     }
-    Ok(match digests.as_slice() {
-        [one] => *one,
-        many => Digest::of_bytes(many.iter().map(Digest::to_string).collect::<String>().as_bytes()),
-    })
+    Ok(digests)
 }
 
 fn numbers_up_to_highest(train: &LabelledImages, test: Option<&LabelledImages>) -> Result<Vec<String>> {

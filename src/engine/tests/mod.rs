@@ -1,9 +1,12 @@
 //! The engine, tested from outside with a toy stage that joins texts.
 
+mod belonging;
 mod keys;
 mod results;
+mod rot;
 mod running;
 mod safety;
+mod standing_still;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -38,6 +41,12 @@ enum Act {
     Checkpoint,
     /// Says that it was interrupted when nobody asked.
     GiveUp,
+    /// Reads its files, replaces the first by this text and writes what it has read.
+    Replace(&'static str),
+    /// Says that it has read its files with this content.
+    Claim(&'static str),
+    /// Leaves something in the scratch folder and succeeds.
+    Litter,
     /// Meets the other toy that holds the same meeting, or fails after some seconds.
     Meet(Arc<Meeting>),
 }
@@ -150,6 +159,12 @@ impl Stage for Toy {
                 }
                 return Err(anyhow::anyhow!("nobody interrupted it").into());
             }
+            Act::Replace(other) => fs::write(&self.reads[0], other)?,
+            Act::Claim(content) => {
+                let digest = crate::digest::Digest::of_bytes(content.as_bytes());
+                context.check_read(&self.reads.iter().map(|path| (path.clone(), digest)).collect())?;
+            }
+            Act::Litter => fs::write(&context.scratch.join("litter"), "")?,
             Act::GiveUp => return Err(StageError::Interrupted),
             Act::Meet(meeting) => {
                 if !meeting.attend() {
@@ -316,6 +331,17 @@ impl Bench {
 
     fn lock(&self) -> PipelineLock {
         PipelineLock::read(&self.path("artifacts")).unwrap().unwrap()
+    }
+
+    /// Changes the last byte of a file as failing storage does: the memory of stamps takes the file for what it was.
+    fn rot(&self, path: &Path) {
+        let mut bytes = fs::read(path).unwrap();
+        let digest = crate::digest::Digest::of_bytes(&bytes);
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(path, bytes).unwrap();
+        let stamps = stamps::Stamps::open(self.artifact(".cache/stamps.json"), self.clock.now());
+        stamps.remember(path, digest);
+        stamps.save().unwrap();
     }
 
     fn jobs(&mut self, jobs: usize) {

@@ -40,7 +40,7 @@ fn damage_that_cannot_be_mended_is_an_outcome_of_its_own() {
     assert_eq!(bench.try_run().unwrap().outcome, Outcome::Corrupt);
     insta::assert_snapshot!(
         bench.heard.last().unwrap(),
-        @"failed raw: its output in the cache was damaged, and it could not be made again: no luck"
+        @"failed raw: its output in the cache was damaged, and it could not be made again: no luck; `pipeline cache verify` reads everything else in the cache"
     );
 }
 
