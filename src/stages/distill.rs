@@ -113,10 +113,10 @@ impl DistillStage {
         (0..variants)
             .map(|variant| {
                 context.progress.check()?;
-                let file = scratch.join(format!("{variant}.safetensors"));
+                let file = scratch.join(format!("{variant}.answers"));
                 // The folder belongs to this key, and so to this teacher, these images and this seed.
-                let about = Digest::of_bytes(format!("{part} {variant}").as_bytes());
-                let kept = predictions::load(&file, about).unwrap_or_else(|error| {
+                let about = Digest::of_bytes(format!("{part} {variant} {}", session.precision()).as_bytes());
+                let kept = kept_answers(&file, about, images.len()).unwrap_or_else(|error| {
                     context.progress.warn(&format!("{error:#}; the teacher is asked again"));
                     None
                 });
@@ -125,7 +125,7 @@ impl DistillStage {
                     None => {
                         let shown = variant_of(images, learner.augment(), learner.seed(), variant);
                         let said = answers(&session, &shown, variant, context.progress)?;
-                        predictions::save(&file, &said, about)?;
+                        fs::write_sealed(&file, &predictions::encode(&said, about)?)?;
                         said
                     }
                 };
@@ -134,6 +134,12 @@ impl DistillStage {
             })
             .collect()
     }
+}
+
+/// What a teacher said before an interruption; `None` if it was not asked, or about something else.
+fn kept_answers(file: &Path, about: Digest, images: usize) -> Result<Option<Probabilities>> {
+    let Some(bytes) = fs::read_sealed(file)? else { return Ok(None) };
+    Ok(predictions::decode(&bytes, file, about)?.filter(|said| said.nrows() == images))
 }
 
 /// What `session` says of images that are the variant numbered `variant`, which progress tells meanwhile.

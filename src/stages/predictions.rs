@@ -21,10 +21,15 @@ pub(super) fn part_digest(part: &LabelledImages) -> Digest {
 
 /// Writes probabilities, `[N, classes]`, with the digest of the part they are for.
 pub(super) fn save(path: &Path, probabilities: &Probabilities, part: Digest) -> Result<()> {
+    fs::write(path, encode(probabilities, part)?)
+}
+
+/// Probabilities, `[N, classes]`, with the digest of the part they are for, as bytes.
+pub(super) fn encode(probabilities: &Probabilities, part: Digest) -> Result<Vec<u8>> {
     let bytes: Vec<u8> = probabilities.iter().flat_map(|value| value.to_le_bytes()).collect();
     let view = TensorView::new(Dtype::F32, probabilities.shape().to_vec(), &bytes)?;
     let about = HashMap::from([("part".to_owned(), part.to_string())]);
-    fs::write(path, safetensors::serialize([("probabilities", view)], Some(about))?)
+    Ok(safetensors::serialize([("probabilities", view)], Some(about))?)
 }
 
 /// Reads the probabilities for `part` back; `None` if the file is not there or is for other images.
@@ -35,14 +40,21 @@ pub(super) fn load(path: &Path, part: Digest) -> Result<Option<Probabilities>> {
     if fs::stamp(path).is_none() {
         return Ok(None);
     }
-    let bytes = fs::read(path)?;
+    decode(&fs::read(path)?, path, part)
+}
+
+/// The probabilities for `part` in the content of the file `path`; `None` if it is for other images.
+///
+/// # Errors
+/// When the content is not what [`encode`] made.
+pub(super) fn decode(bytes: &[u8], path: &Path, part: Digest) -> Result<Option<Probabilities>> {
     let context = || format!("`{}` does not hold predictions", path.display());
-    let (_, header) = SafeTensors::read_metadata(&bytes).with_context(context)?;
+    let (_, header) = SafeTensors::read_metadata(bytes).with_context(context)?;
     let stored = header.metadata().as_ref().and_then(|about| about.get("part")).ok_or_else(|| anyhow!(context()))?;
     if *stored != part.to_string() {
         return Ok(None);
     }
-    let file = SafeTensors::deserialize(&bytes).with_context(context)?;
+    let file = SafeTensors::deserialize(bytes).with_context(context)?;
     let view = file.tensor("probabilities").with_context(context)?;
     ensure!(view.dtype() == Dtype::F32 && view.shape().len() == 2, context());
     let values = view.data().as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();

@@ -15,7 +15,7 @@ use crate::fs;
 use crate::graph::StageId;
 use crate::nn::Normalisation;
 use crate::train::{Chosen, EpochRecord, TrainError, TrainOptions, TrainRequest, train};
-use crate::tune::{Objective, Sample, Sampler, Study, StudySettings, Trial, TuneOptions, Tuned, Verdict};
+use crate::tune::{Objective, OutOfStep, Sample, Sampler, Study, StudySettings, Trial, TuneOptions, Tuned, Verdict};
 use crate::units::Epochs;
 
 /// The result, as `search.json` holds it.
@@ -66,9 +66,24 @@ impl Stage for TuneStage {
             seed: context.seed.child("search"),
         };
         let mut study = Study::open(settings, &context.scratch.join("study"))?;
-        let tuned = study.run(options.trials, context.progress, |trial, report| {
-            self.run_trial(trial, &data, &images, validation, context, report)
-        })?;
+        if let Some(why) = study.lost() {
+            let kept = study.trials().len();
+            context.progress.warn(&format!("{why}; {kept} trials are kept, the search goes on from there"));
+            clear_trials(context)?;
+        }
+        let mut run = || {
+            study.run(options.trials, context.progress, |trial, report| {
+                self.run_trial(trial, &data, &images, validation, context, report)
+            })
+        };
+        let tuned = match run() {
+            Err(StageError::Failed(error)) if error.is::<OutOfStep>() => {
+                context.progress.warn(&format!("{error}; the trial starts again"));
+                clear_trials(context)?;
+                run()?
+            }
+            other => other?,
+        };
 
         let shown: Vec<String> = tuned.best.parameters.iter().map(|(path, value)| format!("{path} = {value}")).collect();
         context.progress.note(&format!("best, trial {}: {}", tuned.best.trial + 1, shown.join(", ")));
@@ -152,6 +167,12 @@ impl TuneStage {
         fs::remove(&scratch)?;
         Ok(value)
     }
+}
+
+/// Removes the checkpoints of trials.
+fn clear_trials(context: &Context<'_>) -> Result<()> {
+    let names = fs::entries(context.scratch)?.into_iter().filter(|name| name.starts_with("trial-"));
+    names.into_iter().try_for_each(|name| fs::remove(&context.scratch.join(name)))
 }
 
 fn value_of(objective: Objective, epoch: &EpochRecord) -> Option<f64> {

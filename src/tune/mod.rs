@@ -35,7 +35,7 @@ pub use options::{Objective, Sample, TuneOptions};
 pub use pruner::{MedianOptions, Pruner, Verdict};
 pub use sampler::{Sampler, TpeOptions};
 pub use space::{Choices, FloatRange, IntRange, LogRange, Range, SearchSpace};
-pub use study::{Study, StudySettings};
+pub use study::{OutOfStep, Study, StudySettings};
 pub use trial::{Report, Status, Trial, TrialRecord, Tuned};
 
 /// A value for each parameter path, such as `optimizer.adamw.learning_rate`.

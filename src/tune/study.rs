@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -32,6 +32,15 @@ pub struct StudySettings {
     pub seed: Seed,
 }
 
+/// A trial went on from a checkpoint that is ahead of the journal, so that reports are missing. Without that checkpoint, it can
+/// be run again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the checkpoint of trial {} is ahead of the journal", .trial + 1)]
+pub struct OutOfStep {
+    /// The trial, from 0.
+    pub trial: usize,
+}
+
 /// A study with its journal.
 #[derive(Debug)]
 pub struct Study {
@@ -44,19 +53,24 @@ impl Study {
     /// study may be opened again for more.
     ///
     /// # Errors
-    /// When the journal is of other settings, or damaged other than at its end, or cannot be read or written.
+    /// When the journal cannot be read or written. One that is damaged, or of other settings, or of trials that this version of
+    /// the program would not try, is taken up as far as it is sound: see [`Study::lost`].
     pub fn open(settings: StudySettings, folder: &Path) -> Result<Self> {
         let json = serde_json::to_value(&settings).context("cannot write the settings of the search as JSON")?;
-        let study = Self { journal: Journal::open(folder, Digest::of_json(&json))?, settings };
-        for (index, record) in study.journal.trials.iter().enumerate() {
-            ensure!(
-                record.parameters == study.suggest(&study.journal.trials[..index]),
-                "trial {index} in `{}` has other parameters than this version of the program would try; remove the folder to \
-                 begin anew",
-                folder.display()
-            );
+        let mut study = Self { journal: Journal::open(folder, Digest::of_json(&json))?, settings };
+        let trials = &study.journal.trials;
+        let is_other = |index: &usize| trials[*index].parameters != study.suggest(&trials[..*index]);
+        if let Some(index) = (0..trials.len()).find(is_other) {
+            let why = format!("`{}` has a trial {} that this version of the program would not try", folder.display(), index + 1);
+            study.journal.cut(index, why)?;
         }
         Ok(study)
+    }
+
+    /// Why trials of an earlier run were not taken up, if some were not. Whatever else is left of trials that are not among
+    /// [`Study::trials`] is then to be thrown away: checkpoints that are ahead of the journal would leave reports out.
+    pub fn lost(&self) -> Option<&str> {
+        self.journal.damage.as_deref()
     }
 
     /// The trials that have ended so far.
@@ -207,6 +221,9 @@ impl<'a> Running<'a> {
         let journal = &mut self.study.journal;
         match journal.reports.iter().find(|known| known.epoch >= report.epoch) {
             Some(known) if *known == report => return Ok(()),
+            None if report.epoch.get() > journal.reports.last().map_or(0, |last| last.epoch.get()) + 1 => {
+                return Err(OutOfStep { trial: journal.trials.len() }.into());
+            }
             Some(_) => self.progress.warn(&format!(
                 "trial {} takes another course than before the interruption, from epoch {} on",
                 journal.trials.len() + 1,
@@ -351,19 +368,38 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         run(folder.path(), 3, true).unwrap_err();
         let others = StudySettings { seed: Seed::new(12), ..settings() };
-        let error = Study::open(others, folder.path()).unwrap_err().to_string();
-        assert!(error.contains("other settings"), "{error}");
+        let study = Study::open(others, folder.path()).unwrap();
+        assert!(study.lost().is_some() && study.trials().is_empty());
     }
 
     #[test]
-    fn a_journal_whose_trials_would_now_be_others_is_an_error() {
+    fn trials_that_would_now_be_others_are_run_again() {
         let folder = tempfile::tempdir().unwrap();
-        run(folder.path(), usize::MAX, true).unwrap();
-        let journal = folder.path().join("trials.jsonl");
-        let text = fs::read_text(&journal).unwrap().replacen("\"units\":", "\"units\":1", 1);
-        fs::write(&journal, text).unwrap();
-        let error = Study::open(settings(), folder.path()).unwrap_err().to_string();
-        assert!(error.starts_with("trial 0 in "), "{error}");
+        let expected = run(folder.path(), usize::MAX, true).unwrap();
+        let json = serde_json::to_value(settings()).unwrap();
+        let mut journal = Journal::open(folder.path(), Digest::of_json(&json)).unwrap();
+        let mut other = journal.trials[2].clone();
+        journal.cut(2, String::new()).unwrap();
+        other.parameters.insert("units".to_owned(), json!(1));
+        journal.keep_trial(other).unwrap();
+        let study = Study::open(settings(), folder.path()).unwrap();
+        assert!(study.lost().unwrap().contains("has a trial 3 that"), "{:?}", study.lost());
+        assert_eq!(study.trials().len(), 2);
+        assert_eq!(run(folder.path(), usize::MAX, true).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_trial_that_leaves_reports_out_is_not_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut study = Study::open(settings(), folder.path()).unwrap();
+        let error = study
+            .run::<anyhow::Error>(count(1), &Silent, |_, report| {
+                report(Epochs::new(2).unwrap(), 0.5);
+                Ok(0.5)
+            })
+            .unwrap_err();
+        assert_eq!(error.downcast_ref(), Some(&OutOfStep { trial: 0 }));
+        assert!(study.trials().is_empty());
     }
 
     #[test]
