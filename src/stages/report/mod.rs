@@ -11,10 +11,15 @@ use super::describe::{data, models, pictures};
 use super::model::Model;
 use crate::data::DataSet;
 use crate::data::merge::MergeReport;
+use crate::digest::Digest;
 use crate::engine::{Context, Stage, StageError};
 use crate::fs;
 use crate::graph::{AnyRef, ModelRef, StageId};
 use crate::report::{Fact, Provenance, ReportData, StageRecord, render};
+
+const PAGE: &str = "report.html";
+/// Holds the digest of the page without timings.
+const CONTENT: &str = "content.blake3";
 
 /// Options of the stage kind `report`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -66,7 +71,7 @@ impl Stage for ReportStage {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn parameters(&self) -> serde_json::Value {
@@ -78,6 +83,11 @@ impl Stage for ReportStage {
 
     fn inputs(&self) -> Vec<StageId> {
         self.sources.iter().map(|source| source.id.clone()).collect()
+    }
+
+    /// The page tells how long trainings took. What it tells beside that is in the digest that is kept with it.
+    fn measurements(&self) -> Vec<PathBuf> {
+        vec![PAGE.into()]
     }
 
     fn run(&self, context: &Context<'_>) -> Result<(), StageError> {
@@ -120,13 +130,23 @@ impl Stage for ReportStage {
         page.verification = outcomes::verification(&sources)?;
         page.scoring = outcomes::scoring(&sources)?;
         page.provenance = Some(self.provenance(&models, context));
-        fs::write(&context.out.join("report.html"), render(&page))?;
+        fs::write(&context.out.join(PAGE), render(&page))?;
+        let content = Digest::of_bytes(render(&without_timings(page)).as_bytes());
+        fs::write(&context.out.join(CONTENT), format!("{content}\n"))?;
         Ok(())
     }
 
     fn publish(&self, id: &StageId, _out: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
-        Ok(vec![("report.html".into(), format!("{id}.html").into())])
+        Ok(vec![(PAGE.into(), format!("{id}.html").into())])
     }
+}
+
+/// The same page without what differs between two runs that give the same results.
+fn without_timings(mut page: ReportData) -> ReportData {
+    for training in page.models.iter_mut().filter_map(|model| model.training.as_mut()) {
+        (training.seconds, training.images_per_second) = (0.0, 0.0);
+    }
+    page
 }
 
 impl ReportStage {
