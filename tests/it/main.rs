@@ -4,6 +4,7 @@ mod burn_onnx;
 mod fashion_mnist;
 mod pipelines;
 mod runs;
+mod safekeeping;
 mod scoring;
 mod tidy;
 mod workshop;
