@@ -20,7 +20,7 @@ enum File {
     /// It was read to its end.
     Read(Digest),
     /// It was let go of, perhaps before its end.
-    Left(Open),
+    Left(Box<Open>),
 }
 
 struct Open {
@@ -32,7 +32,7 @@ impl Seen {
     /// Opens a file and decompresses it on the fly, as [`super::open::open`] does.
     pub(super) fn open(&self, path: &Path) -> Result<Box<dyn Read + Send>> {
         let open = Open { source: Box::new(fs::open(path)?), digester: Digester::default() };
-        let watched = Watched { open: Some(open), path: path.to_owned(), seen: self.clone() };
+        let watched = Watched { open: Some(Box::new(open)), path: path.to_owned(), seen: self.clone() };
         decompress(watched).with_context(|| format!("cannot read `{}`", path.display()))
     }
 
@@ -49,7 +49,8 @@ impl Seen {
         let Some(file) = self.locked().remove(path) else { return Ok(None) };
         let digest = match file {
             File::Read(digest) => digest,
-            File::Left(Open { mut source, mut digester }) => loop {
+            File::Left(mut open) => loop {
+                let Open { source, digester } = &mut *open;
                 let piece = source.fill_buf().with_context(|| format!("cannot read `{}`", path.display()))?;
                 if piece.is_empty() {
                     break digester.digest();
@@ -75,7 +76,7 @@ impl Seen {
 
 /// A file that is being read; when it is let go of, what is left of it goes back to [`Seen`].
 struct Watched {
-    open: Option<Open>,
+    open: Option<Box<Open>>,
     path: PathBuf,
     seen: Seen,
 }

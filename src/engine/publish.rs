@@ -117,8 +117,8 @@ pub(super) fn restore(
 /// # Errors
 /// Names the path and the system's reason.
 pub(super) fn remove_empty_folders(artifacts: &Path, place: &str) -> Result<()> {
-    let above = Path::new(place).ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty());
-    above.map(|folder| fs::remove_if_empty(&artifacts.join(folder))).collect()
+    let mut above = Path::new(place).ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty());
+    above.try_for_each(|folder| fs::remove_if_empty(&artifacts.join(folder)))
 }
 
 /// Warns of published files that no stage makes any more. They are the user's to remove.

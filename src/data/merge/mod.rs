@@ -185,14 +185,11 @@ pub fn merge(options: &MergeOptions, base: &Path, list: Option<&FileList>, progr
 
 /// What was read of one source: its entry in the report, its images, and the digests of its files.
 type Piece = (MergedFile, Images, Vec<(PathBuf, Digest)>);
+/// The same of all sources.
+type AllPieces = (Vec<(MergedFile, Images)>, BTreeMap<PathBuf, Digest>);
 
 /// Reads every source, in the order of the sources; also gives the digest of each file as it was read.
-fn read_all(
-    sources: &[Source],
-    request: &Request<'_>,
-    folder: &Path,
-    list: Option<&FileList>,
-) -> Result<(Vec<(MergedFile, Images)>, BTreeMap<PathBuf, Digest>), DataError> {
+fn read_all(sources: &[Source], request: &Request<'_>, folder: &Path, list: Option<&FileList>) -> Result<AllPieces, DataError> {
     request.progress.begin("files read", sources.len() as u64, "files");
     let done = AtomicU64::new(0);
     let results: Vec<Result<Piece, ReadError>> = sources
