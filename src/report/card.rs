@@ -6,6 +6,7 @@ use std::fmt::Write;
 use super::data::{DataReport, EvaluationReport, Interval, ModelReport, ReportData, TrainingReport};
 use super::format;
 use super::teaching::beside_teacher;
+use crate::quote::is_invisible;
 
 /// The model card of `model` as Markdown.
 ///
@@ -275,6 +276,9 @@ fn escape(text: &str) -> String {
             '>' => escaped.push_str("&gt;"),
             '&' => escaped.push_str("&amp;"),
             character if character.is_control() => escaped.push(' '),
+            character if is_invisible(character) => {
+                write!(escaped, "\\{}", character.escape_default()).expect("a text can be written to")
+            }
             character => escaped.push(character),
         }
     }

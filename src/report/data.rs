@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::format;
 use crate::data::{ImageShape, Label};
 
 pub use super::picture::{Picture, PictureError};
@@ -525,9 +526,11 @@ pub struct StageRecord {
 }
 
 impl ReportData {
-    /// The name of a class; one that has no name is called by its number.
+    /// The name of a class, its beginning where it is long; one that has no name is called by its number.
     pub(super) fn class_name(&self, label: usize) -> Cow<'_, str> {
+        const LONGEST: usize = 60;
         match self.classes.get(label) {
+            Some(name) if name.chars().count() > LONGEST => Cow::Owned(format::shortened(name, LONGEST)),
             Some(name) => Cow::Borrowed(name),
             None => Cow::Owned(format!("class {label}")),
         }

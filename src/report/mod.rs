@@ -7,9 +7,11 @@
 
 mod card;
 mod chart;
+mod confused;
 mod data;
 mod evaluation;
 mod format;
+mod limits;
 mod page;
 mod picture;
 #[cfg(test)]
@@ -25,10 +27,12 @@ mod tests;
 pub use card::render_markdown_card;
 pub use data::*;
 
+use crate::quote::printable;
+
 /// The whole page as one HTML document.
 ///
-/// Parts of `data` that are empty leave their sections out. All text is escaped; numbers that are not finite are shown
-/// as a dash.
+/// Parts of `data` that are empty leave their sections out. All text is escaped, and what is invisible in it is written
+/// out; numbers that are not finite are shown as a dash. The page stays below ten megabytes, whatever `data` holds.
 pub fn render(data: &ReportData) -> String {
-    page::page(data).into_string()
+    printable(&page::page(data).into_string()).into_owned()
 }

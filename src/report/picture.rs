@@ -1,5 +1,7 @@
 //! Pictures for the page: raw pixels in, PNG as a data URI out.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -56,6 +58,35 @@ impl Picture {
     /// The shape.
     pub fn shape(&self) -> ImageShape {
         self.shape
+    }
+
+    /// The picture for a place of `side` pixels: itself, or the mean of blocks of pixels where it is more than twice as large.
+    pub(super) fn shown(&self, side: usize) -> Cow<'_, Self> {
+        let ImageShape { channels, height, width } = self.shape;
+        let factor = height.max(width).div_ceil(2 * side.max(1));
+        if factor <= 1 {
+            return Cow::Borrowed(self);
+        }
+        let shape = ImageShape { channels, height: height.div_ceil(factor), width: width.div_ceil(factor) };
+        let mean = |channel: usize, top: usize, left: usize| {
+            let (rows, columns) = (top * factor..height.min((top + 1) * factor), left * factor..width.min((left + 1) * factor));
+            let count = rows.len() * columns.len();
+            let at = |row: usize, column: usize| usize::from(self.pixels[(channel * height + row) * width + column]);
+            let sum: usize =
+                rows.flat_map(|row| columns.clone().map(move |column| (row, column))).map(|(row, column)| at(row, column)).sum();
+            u8::try_from(sum / count).expect("a mean of bytes is a byte")
+        };
+        let places = (0..channels * shape.height * shape.width)
+            .map(|at| (at / shape.width / shape.height, at / shape.width % shape.height, at % shape.width));
+        let pixels = places.map(|(channel, row, column)| mean(channel, row, column)).collect();
+        Cow::Owned(Self { shape, pixels })
+    }
+
+    /// At most so many bytes does [`Picture::data_uri`] have, but for rounding.
+    pub(super) fn most_bytes(&self) -> usize {
+        let ImageShape { channels, height, width } = self.shape;
+        let samples = if matches!(channels, 3 | 4) { channels } else { 1 };
+        samples * height * width * 4 / 3 + 150
     }
 
     /// The picture as a PNG file. One channel is gray, three are RGB and four RGBA; of any other number the mean is shown

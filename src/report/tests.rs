@@ -1,5 +1,7 @@
 //! Tests of the whole page.
 
+mod size;
+
 use super::soundness::assert_sound;
 use super::*;
 
@@ -114,6 +116,20 @@ fn text_is_escaped_wherever_it_appears() {
     let page = render(&data);
     assert_sound(&page);
     assert!(!page.contains("<script") && page.contains("&lt;script&gt;alert(&quot;1 &amp; 2&quot;)"));
+}
+
+#[test]
+fn what_is_invisible_in_a_name_is_shown_on_page_and_card() {
+    let mut data = sample::report(false);
+    data.classes[0] = "a\u{1b}[31m\u{202e}b\0".to_owned();
+    data.models[0].description = "c\u{9b}d".to_owned();
+    let (page, card) = (render(&data), render_markdown_card(&data, &data.models[0]));
+    assert_sound(&page);
+    for text in [&page, &card] {
+        let odd = text.chars().find(|&character| crate::quote::is_invisible(character) && !matches!(character, '\n' | '\t'));
+        assert_eq!(odd, None);
+    }
+    assert!(page.contains(r"a\u{1b}[31m\u{202e}b") && page.contains(r"c\u{9b}d"));
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub(crate) struct HeatMap<'a> {
     pub(crate) column_label: &'a str,
     /// The name of each row and of each column.
     pub(crate) names: Vec<String>,
-    /// The cells, row by row; a missing one is left empty.
+    /// The cells, row by row; a missing one is left empty, and so is one without colour where its text has no room.
     pub(crate) cells: Vec<Vec<Cell>>,
 }
 
@@ -68,12 +68,12 @@ pub(crate) fn heat_map(chart: &HeatMap<'_>) -> Markup {
                 text.name x=(x) y=(y) transform={ "rotate(-45 " (x) " " (y) ")" } { (name) }
             }
         }
+        rect.back x=(px(left)) y=(px(top)) width=(px(size)) height=(px(size)) {}
         @for (row, cells) in chart.cells.iter().take(count).enumerate() {
-            @for (column, cell) in cells.iter().take(count).enumerate() {
+            @for (column, cell) in cells.iter().take(count).enumerate().filter(|(_, cell)| has_text || cell.strength() > 0.0) {
                 @let (x, y) = (left + column as f64 * side, top + row as f64 * side);
                 g.cell {
                     title { (cell.title) }
-                    rect.back x=(px(x)) y=(px(y)) width=(px(side)) height=(px(side)) {}
                     rect class=(cell.tone.class()) x=(px(x)) y=(px(y)) width=(px(side)) height=(px(side)) fill-opacity=(cell.opacity()) {}
                     @if has_text {
                         text class=(cell.ink()) x=(px(x + side / 2.0)) y=(px(y + side / 2.0 + 4.0)) text-anchor="middle" { (cell.text) }

@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use super::super::limits;
 use super::axis::{Scale, Unit};
 use super::{Frame, colour, figure, legend, marker, px, svg, text_width};
 
@@ -86,9 +87,15 @@ pub(crate) enum Style {
 
 /// Draws the chart; without any finite point, nothing.
 pub(crate) fn line_chart(chart: &LineChart<'_>) -> Markup {
-    let keep = |point: &(f64, f64)| chart.x.accepts(point.0) && chart.y.accepts(point.1);
-    let series: Vec<(&Series<'_>, Vec<(f64, f64)>)> =
-        chart.series.iter().map(|series| (series, series.points.iter().copied().filter(keep).collect())).collect();
+    let series: Vec<(&Series<'_>, Vec<(f64, f64)>)> = chart
+        .series
+        .iter()
+        .map(|series| {
+            let points: Vec<(f64, f64)> = series.points.iter().copied().filter(|point| chart.accepts(point)).collect();
+            let most = if series.style.has_line() { limits::LINE_POINTS } else { limits::LOOSE_POINTS };
+            (series, limits::spread(points.len(), most).map(|index| points[index]).collect())
+        })
+        .collect();
     let drawn = || series.iter().filter(|(_, points)| !points.is_empty());
     if drawn().next().is_none() {
         return html! {};
@@ -120,7 +127,8 @@ pub(crate) fn line_chart(chart: &LineChart<'_>) -> Markup {
                 @if points.len() > 1 && series.style.has_line() {
                     path class=(series.style.class()) d=(path(series.style, points.iter().map(place))) {}
                 }
-                @for point in points {
+                @let hovered = if series.style.has_line() { limits::HOVER_POINTS } else { points.len() };
+                @for point in limits::spread(points.len(), hovered).map(|index| &points[index]) {
                     @let (left, top) = place(point);
                     @let text = format!("{}: {} {}, {}", series.name, chart.x.label, chart.x.unit.text(point.0), chart.y.unit.text(point.1));
                     g.point { title { (text) } (series.style.point(series.slot, left, top, points.len())) }
@@ -150,7 +158,10 @@ fn describe(chart: &LineChart<'_>, series: &Series<'_>, points: &[(f64, f64)]) -
     let (first, last) = (text(points.first()), text(points.last()));
     match points.len() {
         1 => format!("{}: {first}", series.name),
-        count => format!("{}: {count} points from {first} to {last}", series.name),
+        _ => {
+            let count = series.points.iter().filter(|point| chart.accepts(point)).count();
+            format!("{}: {count} points from {first} to {last}", series.name)
+        }
     }
 }
 
@@ -165,6 +176,13 @@ fn path(style: Style, places: impl Iterator<Item = (f64, f64)>) -> String {
         };
     }
     path
+}
+
+impl LineChart<'_> {
+    /// Whether a point has a place.
+    fn accepts(&self, point: &(f64, f64)) -> bool {
+        self.x.accepts(point.0) && self.y.accepts(point.1)
+    }
 }
 
 impl Axis<'_> {

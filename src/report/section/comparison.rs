@@ -1,11 +1,13 @@
 //! How the models rank, how robust they are, and which differences are more than chance.
 
+use std::collections::HashMap;
+
 use maud::{Markup, html};
 
 use super::super::chart::axis::Unit;
 use super::super::chart::line::{Axis, AxisKind, LineChart, Series, Size, Style, line_chart, line_legend};
 use super::super::data::{ComparisonReport, Interval, PairTest, ReportData, SpreadReport};
-use super::super::format;
+use super::super::{format, limits};
 use super::{Entry, Head, Section, table};
 
 /// A p-value below this is called significant.
@@ -152,16 +154,12 @@ struct Seen<'a> {
     only_other: u64,
 }
 
-fn seen<'a>(tests: &'a [PairTest], own: &str, other: &str) -> Option<Seen<'a>> {
-    tests.iter().find_map(|test| {
-        if test.first == own && test.second == other {
-            Some(Seen { test, difference: test.difference, only_own: test.only_first, only_other: test.only_second })
-        } else if test.first == other && test.second == own {
-            Some(Seen { test, difference: -test.difference, only_own: test.only_second, only_other: test.only_first })
-        } else {
-            None
-        }
-    })
+fn seen<'a>(tests: &HashMap<(&str, &str), &'a PairTest>, own: &str, other: &str) -> Option<Seen<'a>> {
+    if let Some(test) = tests.get(&(own, other)) {
+        return Some(Seen { test, difference: test.difference, only_own: test.only_first, only_other: test.only_second });
+    }
+    let test = tests.get(&(other, own))?;
+    Some(Seen { test, difference: -test.difference, only_own: test.only_second, only_other: test.only_first })
 }
 
 fn significance(comparison: &ComparisonReport) -> Markup {
@@ -174,12 +172,20 @@ fn significance(comparison: &ComparisonReport) -> Markup {
     if models.is_empty() {
         return html! {};
     }
+    let all = models.len();
+    if all > limits::PAIRED {
+        let rank = |name: &str| comparison.ranking.iter().position(|ranked| ranked.model == name).unwrap_or(usize::MAX);
+        models.sort_by_key(|name| rank(name));
+        models.truncate(limits::PAIRED);
+    }
+    let tests: HashMap<(&str, &str), &PairTest> =
+        comparison.significance.iter().map(|test| ((test.first.as_str(), test.second.as_str()), test)).collect();
     let rows = html! {
         @for own in &models {
             tr {
                 th scope="row" { (own) }
                 @for other in &models {
-                    @match seen(&comparison.significance, own, other) {
+                    @match seen(&tests, own, other) {
                         Some(seen) if own != other => { (significance_cell(&seen, own, other)) }
                         _ => { td.empty { } }
                     }
@@ -193,6 +199,7 @@ fn significance(comparison: &ComparisonReport) -> Markup {
         p.legend-note {
             "Accuracy of the row's model minus that of the column's in percentage points, with the p-value of McNemar's test. "
             "Coloured and marked with * where p < " (LEVEL) ". The p-values are not adjusted for the number of tests."
+            @if models.len() < all { " Of " (all) " models the first " (models.len()) " of the ranking are shown." }
         }
     }
 }

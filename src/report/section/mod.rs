@@ -87,7 +87,7 @@ fn image(picture: &Picture, text: &str, side: usize) -> Markup {
     let longest = shape.height.max(shape.width);
     let scaled = |length: usize| if longest <= side { length * (side / longest) } else { (length * side / longest).max(1) };
     html! {
-        img src=(picture.data_uri()) alt=(text) title=(text) width=(scaled(shape.width)) height=(scaled(shape.height)) loading="lazy";
+        img src=(picture.shown(side).data_uri()) alt=(text) title=(text) width=(scaled(shape.width)) height=(scaled(shape.height)) loading="lazy";
     }
 }
 

@@ -4,11 +4,12 @@ use maud::{Markup, html};
 
 use super::super::chart::heatmap::{Cell, HeatMap, Tone, heat_map};
 use super::super::chart::reliability::reliability_diagram;
+use super::super::confused::{most_confused, share_of_mistakes};
 use super::super::data::{
-    CalibrationReport, EvaluationReport, FiltersReport, ModelReport, Picture, ReportData, TemperatureReport,
+    CalibrationReport, ClassScore, EvaluationReport, FiltersReport, ModelReport, Picture, ReportData, TemperatureReport,
 };
-use super::super::format;
 use super::super::teaching::beside_teacher;
+use super::super::{format, limits};
 use super::{Entry, Head, Section, image, share_bar, table};
 use crate::data::ImageShape;
 
@@ -16,8 +17,14 @@ pub(super) fn section(data: &ReportData) -> Option<Section> {
     if data.models.is_empty() {
         return None;
     }
-    let body = html! { @for (index, model) in data.models.iter().enumerate() { (one(data, index, model)) } };
-    let entries = data.models.iter().enumerate().map(|(index, model)| Entry { id: anchor(index), title: model.name.clone() });
+    let shown = || data.models.iter().enumerate().take(limits::DETAILED);
+    let body = html! {
+        @if data.models.len() > limits::DETAILED {
+            p.legend-note { "The first " (limits::DETAILED) " of " (data.models.len()) " models; the files of each lie in its own folder." }
+        }
+        @for (index, model) in shown() { (one(data, index, model)) }
+    };
+    let entries = shown().map(|(index, model)| Entry { id: anchor(index), title: model.name.clone() });
     Some(Section { id: "models", title: "Models", entries: entries.collect(), body })
 }
 
@@ -43,7 +50,7 @@ fn one(data: &ReportData, index: usize, model: &ModelReport) -> Markup {
             @if let Some(text) = beside_teacher(model) { p { (text) } }
             @if let Some(test) = &model.test { (evaluation(data, model, test)) }
             @if let Some(vote) = &model.temperature { (temperature(model, vote)) }
-            @if let Some(filters) = &model.filters { (first_filters(model, filters)) }
+            @if let Some(filters) = &model.filters { (first_filters(data.models.len(), model, filters)) }
         }
     }
 }
@@ -61,7 +68,7 @@ fn evaluation(data: &ReportData, model: &ModelReport, test: &EvaluationReport) -
             (reliability_diagram(&format!("Reliability of {}", model.name), &test.reliability, test.calibration_error))
         }
         (per_class(data, test))
-        @if !test.classification_report.is_empty() {
+        @if !test.classification_report.is_empty() && limits::has_room_for_reports(data.models.len(), &test.classification_report) {
             details { summary { "Classification report as text" } pre { (test.classification_report) } }
         }
     }
@@ -99,17 +106,20 @@ fn temperature(model: &ModelReport, vote: &TemperatureReport) -> Markup {
 }
 
 fn confusion(data: &ReportData, model: &ModelReport, test: &EvaluationReport) -> Markup {
-    let names: Vec<String> = (0..test.confusion.len()).map(|label| data.class_name(label).into_owned()).collect();
-    let row = |(truth, row): (usize, &Vec<u64>)| {
+    let shown = most_confused(&test.confusion, limits::matrix_classes(data.models.len()));
+    let name = |label: usize| data.class_name(label);
+    let row = |&truth: &usize| {
+        let row = &test.confusion[truth];
         let total = row.iter().fold(0, |sum: u64, count| sum.saturating_add(*count));
-        let cell = |(predicted, count): (usize, &u64)| {
-            let share = if total == 0 { 0.0 } else { *count as f64 / total as f64 };
+        let cell = |&predicted: &usize| {
+            let count = row.get(predicted).copied().unwrap_or(0);
+            let share = if total == 0 { 0.0 } else { count as f64 / total as f64 };
             let is_right = truth == predicted;
             let title = format!(
                 "{} predicted as {}: {} of {} ({})",
-                data.class_name(truth),
-                data.class_name(predicted),
-                format::count(*count),
+                name(truth),
+                name(predicted),
+                format::count(count),
                 format::count(total),
                 format::percent(share)
             );
@@ -118,15 +128,15 @@ fn confusion(data: &ReportData, model: &ModelReport, test: &EvaluationReport) ->
             let tone = if is_right { Tone::Right } else { Tone::Wrong };
             Cell { text: count.to_string(), title, strength, tone }
         };
-        row.iter().enumerate().map(cell).collect()
+        shown.iter().map(cell).collect()
     };
     let chart = heat_map(&HeatMap {
         title: &format!("Confusion matrix of {}", model.name),
         description: &confusion_description(data, test),
         row_label: "true class",
         column_label: "predicted class",
-        names,
-        cells: test.confusion.iter().enumerate().map(row).collect(),
+        names: shown.iter().map(|&label| data.class_name(label).into_owned()).collect(),
+        cells: shown.iter().map(row).collect(),
     });
     html! {
         @if !chart.0.is_empty() {
@@ -135,6 +145,11 @@ fn confusion(data: &ReportData, model: &ModelReport, test: &EvaluationReport) ->
                 p.legend-note {
                     "Counts of images. " span.swatch.right {} " right, " span.swatch.wrong {} " wrong; the colour follows the share of "
                     "the row, for mistakes its square root."
+                    @if shown.len() < test.confusion.len() {
+                        " Of " (format::count(test.confusion.len() as u64)) " classes the " (shown.len()) " that are taken for each other most often are shown"
+                        @if let Some(share) = share_of_mistakes(&test.confusion, &shown) { ", between which " (format::percent(share)) " of all mistakes lie" }
+                        "; the whole matrix is in " code { "confusion_matrix.csv" } "."
+                    }
                 }
             }
         }
@@ -158,10 +173,17 @@ fn per_class(data: &ReportData, test: &EvaluationReport) -> Markup {
     if test.per_class.is_empty() {
         return html! {};
     }
+    let most = limits::class_rows(data.models.len());
+    let mut shown: Vec<(usize, &ClassScore)> = test.per_class.iter().enumerate().collect();
+    if shown.len() > most {
+        // Classes without images have no score that would mean anything.
+        shown.sort_by(|a, b| (a.1.support == 0).cmp(&(b.1.support == 0)).then(a.1.f1.total_cmp(&b.1.f1)));
+        shown.truncate(most);
+    }
     let rows = html! {
-        @for (label, score) in test.per_class.iter().enumerate() {
+        @for (label, score) in &shown {
             tr {
-                th scope="row" { (data.class_name(label)) }
+                th scope="row" { (data.class_name(*label)) }
                 td { (share_bar(score.precision)) }
                 td { (share_bar(score.recall)) }
                 td { (share_bar(score.f1)) }
@@ -169,14 +191,22 @@ fn per_class(data: &ReportData, test: &EvaluationReport) -> Markup {
             }
         }
     };
-    table(
-        &[Head::Text("Class"), Head::Number("Precision"), Head::Number("Recall"), Head::Number("F1"), Head::Number("Images")],
-        &rows,
-    )
+    let head =
+        [Head::Text("Class"), Head::Number("Precision"), Head::Number("Recall"), Head::Number("F1"), Head::Number("Images")];
+    html! {
+        (table(&head, &rows))
+        @if shown.len() < test.per_class.len() {
+            p.legend-note {
+                "The " (format::count(shown.len() as u64)) " classes of lowest F1 of " (format::count(test.per_class.len() as u64))
+                "; all of them are in " code { "classification_report.txt" } "."
+            }
+        }
+    }
 }
 
-fn first_filters(model: &ModelReport, filters: &FiltersReport) -> Markup {
+fn first_filters(models: usize, model: &ModelReport, filters: &FiltersReport) -> Markup {
     let pictures = filter_pictures(filters);
+    let most = limits::filters(models);
     html! {
         @if !pictures.is_empty() {
             h4 { "First-layer filters" }
@@ -185,8 +215,9 @@ fn first_filters(model: &ModelReport, filters: &FiltersReport) -> Markup {
                 @if filters.channels == 3 { "Red, green and blue are the weights of the three channels; gray is zero." }
                 @else { "Blue is negative, white zero, orange positive" @if filters.channels != 1 { " (mean over the channels)" } "." }
             }
+            @if pictures.len() > most { p.legend-note { "The first " (most) " are shown." } }
             div.filters {
-                @for (index, picture) in pictures.iter().enumerate() { (image(picture, &format!("filter {index}"), 42)) }
+                @for (index, picture) in pictures.iter().enumerate().take(most) { (image(picture, &format!("filter {index}"), 42)) }
             }
         }
     }

@@ -4,8 +4,12 @@ use maud::{Markup, html};
 
 use super::super::data::{ComparedPicture, MistakesReport, PredictedPicture, Prediction, PredictionsReport, ReportData};
 use super::super::format::{self, counted};
+use super::super::limits;
 use super::{Entry, Section, image};
 use crate::data::Label;
+
+/// Pixels of the longer side of a picture.
+const SIDE: usize = 84;
 
 /// Classes whose probability is shown for each image.
 const SHOWN: usize = 4;
@@ -49,6 +53,12 @@ fn mistakes(data: &ReportData, index: usize, report: &MistakesReport) -> Markup 
         };
         report.pictures.iter().filter(is_in).collect::<Vec<_>>()
     };
+    let room = report.pictures.first().map_or(0, |first| limits::pictures(&first.picture, SIDE, 3 * data.mistakes.len()));
+    let group = |first, second| {
+        let mut pictures = group(first, second);
+        pictures.truncate(room.max(1));
+        pictures
+    };
     let groups = [
         (format!("Wrong in {}, right in {}", report.first, report.second), report.corrected, group(false, true)),
         (format!("Right in {}, wrong in {}", report.first, report.second), report.introduced, group(true, false)),
@@ -75,7 +85,7 @@ fn compared(data: &ReportData, report: &MistakesReport, picture: &ComparedPictur
     let truth = class(data, picture.truth);
     html! {
         div.card {
-            (image(&picture.picture, &format!("test image {}: {truth}", picture.row), 84))
+            (image(&picture.picture, &format!("test image {}: {truth}", picture.row), SIDE))
             dl {
                 dt { "true" } dd { (truth) }
                 dt { (report.first) } dd { (guess(data, picture.truth, picture.first)) }
@@ -98,7 +108,8 @@ fn guess(data: &ReportData, truth: Label, prediction: Prediction) -> Markup {
 fn sample_predictions(data: &ReportData, report: &PredictionsReport) -> Markup {
     html! {
         h4 { (report.model) }
-        div.cards.wide { @for picture in &report.pictures { (predicted(data, picture)) } }
+        @let room = report.pictures.first().map_or(0, |first| limits::pictures(&first.picture, SIDE, data.predictions.len()));
+        div.cards.wide { @for picture in report.pictures.iter().take(room.max(1)) { (predicted(data, picture)) } }
     }
 }
 
@@ -112,7 +123,7 @@ fn predicted(data: &ReportData, picture: &PredictedPicture) -> Markup {
     };
     html! {
         div.card {
-            (image(&picture.picture, &text, 84))
+            (image(&picture.picture, &text, SIDE))
             div.bars {
                 @if let Some(truth) = picture.truth { p.truth { span.confidence { "true " } (class(data, truth)) } }
                 @for label in order.iter().take(SHOWN) {

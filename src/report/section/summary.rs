@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::super::chart::interval::{Estimate, interval_chart};
 use super::super::data::{EvaluationReport, Interval, ModelReport, ReportData};
-use super::super::format;
+use super::super::{format, limits};
 use super::{Head, Section, table, verdict};
 
 pub(super) fn section(data: &ReportData) -> Option<Section> {
@@ -117,7 +117,7 @@ fn models_table(data: &ReportData) -> Markup {
         @for (index, model) in data.models.iter().enumerate() {
             tr {
                 th scope="row" {
-                    a href={ "#model-" (index) } { (model.name) }
+                    @if index < limits::DETAILED { a href={ "#model-" (index) } { (model.name) } } @else { (model.name) }
                     @if !model.members.is_empty() { " " span.badge { "ensemble" } }
                     @if Some(model.name.as_str()) == selected { " " span.badge.selected { "selected" } }
                 }

@@ -6,6 +6,7 @@ use super::super::chart::axis::Unit;
 use super::super::chart::line::{Axis, AxisKind, LineChart, Series, Size, Style, line_chart};
 use super::super::data::{EpochReport, ModelReport, ReportData, TrainingReport};
 use super::super::format::{self, counted};
+use super::super::limits;
 use super::{Entry, Section, facts};
 
 const TRAIN: usize = 0;
@@ -17,9 +18,12 @@ pub(super) fn section(data: &ReportData) -> Option<Section> {
     trained().next()?;
     let body = html! {
         @if trained().count() > 1 { (together(&trained().collect::<Vec<_>>())) }
-        @for (slot, model, training) in trained() { (one(slot, model, training)) }
+        @for (slot, model, training) in trained().filter(|(slot, ..)| *slot < limits::DETAILED) { (one(slot, model, training)) }
     };
-    let entries = trained().map(|(slot, model, _)| Entry { id: anchor(slot), title: model.name.clone() }).collect();
+    let entries = trained()
+        .filter(|(slot, ..)| *slot < limits::DETAILED)
+        .map(|(slot, model, _)| Entry { id: anchor(slot), title: model.name.clone() })
+        .collect();
     Some(Section { id: "training", title: "Training", entries, body })
 }
 

@@ -9,6 +9,7 @@ use super::super::chart::bar::{BarChart, Bars, bar_chart};
 use super::super::chart::line::{Axis, AxisKind, LineChart, Series, Size, Style, line_chart};
 use super::super::data::{ReportData, TrialReport, TrialStatus, TuningReport};
 use super::super::format::{self, counted};
+use super::super::limits;
 use super::{Entry, Head, Section, table};
 
 pub(super) fn section(data: &ReportData) -> Option<Section> {
@@ -19,7 +20,7 @@ pub(super) fn section(data: &ReportData) -> Option<Section> {
         @for (index, search) in data.tuning.iter().enumerate() {
             article {
                 @if data.tuning.len() > 1 { h3 id=(anchor(index)) { (search.stage) } }
-                (one(search))
+                (one(search, data.tuning.len()))
             }
         }
     };
@@ -32,7 +33,7 @@ fn anchor(index: usize) -> String {
     format!("tuning-{index}")
 }
 
-fn one(search: &TuningReport) -> Markup {
+fn one(search: &TuningReport, searches: usize) -> Markup {
     let of = |status| search.trials.iter().filter(|trial| trial.status == status).count();
     let best = best(search);
     html! {
@@ -44,7 +45,7 @@ fn one(search: &TuningReport) -> Markup {
         }
         div.charts { (progress(search)) (importance(search)) }
         (slices(search))
-        (trials_table(search, best.map(|(trial, _)| trial.number)))
+        (trials_table(search, best.map(|(trial, _)| trial.number), limits::trial_rows(searches, paths(search).len())))
     }
 }
 
@@ -147,7 +148,7 @@ fn slices(search: &TuningReport) -> Markup {
     }
 }
 
-fn trials_table(search: &TuningReport, best: Option<u64>) -> Markup {
+fn trials_table(search: &TuningReport, best: Option<u64>, most: usize) -> Markup {
     let paths = paths(search);
     let is_text =
         |path: &str| search.trials.iter().any(|trial| trial.parameters.get(path).is_some_and(|value| !value.is_number()));
@@ -156,8 +157,19 @@ fn trials_table(search: &TuningReport, best: Option<u64>) -> Markup {
         .into_iter()
         .chain(paths.iter().map(|path| if is_text(path) { Head::Text(path) } else { Head::Number(path) }))
         .collect();
+    let mut shown: Vec<&TrialReport> = search.trials.iter().collect();
+    if shown.len() > most {
+        let cost = |trial: &TrialReport| match (trial.status, trial.value) {
+            (TrialStatus::Complete, Some(value)) if search.maximise => -value,
+            (TrialStatus::Complete, Some(value)) => value,
+            _ => f64::INFINITY,
+        };
+        shown.sort_by(|a, b| cost(a).total_cmp(&cost(b)));
+        shown.truncate(most);
+        shown.sort_by_key(|trial| trial.number);
+    }
     let rows = html! {
-        @for trial in &search.trials {
+        @for trial in &shown {
             tr.highlight[Some(trial.number) == best] {
                 th scope="row" { (trial.number) }
                 td.text { (status(trial.status)) }
@@ -167,7 +179,7 @@ fn trials_table(search: &TuningReport, best: Option<u64>) -> Markup {
             }
         }
     };
-    html! { details open[search.trials.len() <= 30] { summary { "All trials" } (table(&head, &rows)) } }
+    html! { details open[search.trials.len() <= 30] { summary { @if shown.len() < search.trials.len() { "The best " (shown.len()) " trials" } @else { "All trials" } } (table(&head, &rows)) } }
 }
 
 fn status(status: TrialStatus) -> Markup {
@@ -218,7 +230,7 @@ mod tests {
 
     #[test]
     fn pruned_trials_are_marked() {
-        let markup = one(&search(&[(TrialStatus::Complete, Some(0.8)), (TrialStatus::Pruned, Some(0.5))], true)).into_string();
+        let markup = one(&search(&[(TrialStatus::Complete, Some(0.8)), (TrialStatus::Pruned, Some(0.5))], true), 1).into_string();
         assert!(markup.contains("<span class=\"badge\">pruned</span>") && markup.contains("1 pruned"), "{markup}");
         assert!(markup.contains("class=\"cross\""), "{markup}");
     }
