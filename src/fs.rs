@@ -1,5 +1,7 @@
 //! Files: the one user of `std::fs`. Every error names its path; every write is atomic.
 
+pub mod names;
+
 use std::fs;
 use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};

@@ -8,6 +8,7 @@ pub mod data;
 pub mod digest;
 pub mod engine;
 pub mod ensemble;
+pub mod fault;
 pub mod fs;
 pub mod graph;
 pub mod infer;

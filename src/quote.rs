@@ -50,6 +50,25 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// The JSON text `json` with every invisible character written as an escape: it means the same, and shows what it holds.
+pub fn printable_json(json: &str) -> Cow<'_, str> {
+    let stays = |character: char| character == '\n' || !is_invisible(character);
+    if json.chars().all(stays) {
+        return Cow::Borrowed(json);
+    }
+    let mut shown = String::with_capacity(json.len() + 16);
+    for character in json.chars() {
+        if stays(character) {
+            shown.push(character);
+        } else {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                write!(shown, "\\u{unit:04x}").expect("a text can be written to");
+            }
+        }
+    }
+    Cow::Owned(shown)
+}
+
 fn push_visibly(text: &mut String, character: char) {
     if is_invisible(character) {
         write!(text, "{}", character.escape_default()).expect("a text can be written to");
@@ -60,7 +79,7 @@ fn push_visibly(text: &mut String, character: char) {
 
 /// Control characters, and those that Unicode has for the layout of text: they move the cursor, reverse what follows or
 /// show nothing.
-fn is_invisible(character: char) -> bool {
+pub fn is_invisible(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
@@ -88,6 +107,13 @@ mod tests {
     #[test]
     fn a_printable_message_keeps_its_lines() {
         assert_eq!(printable("one\n\ttwo"), "one\n\ttwo");
+        let json = serde_json::to_string_pretty(&["\u{9b}31m", "\u{e0001}\u{202e}\n"]).unwrap();
+        let shown = printable_json(&json);
+        assert!(shown.chars().all(|character| character == '\n' || !is_invisible(character)), "{shown}");
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&shown).unwrap(),
+            serde_json::from_str::<serde_json::Value>(&json).unwrap()
+        );
         assert_eq!(printable("one\u{7}\ntwo\u{9b}0m"), "one\\u{7}\ntwo\\u{9b}0m");
     }
 }

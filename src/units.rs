@@ -16,7 +16,7 @@ macro_rules! float_unit {
             /// # Errors
             /// When the number is out of range; the text says what the range is.
             pub fn new($value: f64) -> Result<Self, String> {
-                if $holds { Ok(Self($value)) } else { Err(format!("{} is out of range: {}", $value, $says)) }
+                if $holds { Ok(Self($value)) } else { Err(format!("{} is out of range: {}", shown($value), $says)) }
             }
 
             /// The plain number.
@@ -47,11 +47,16 @@ macro_rules! float_unit {
     };
 }
 
+/// A number as a person would write it, not with hundreds of digits.
+fn shown(value: f64) -> String {
+    if value == 0.0 || (1e-5..1e15).contains(&value.abs()) { value.to_string() } else { format!("{value:e}") }
+}
+
 macro_rules! count_unit {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
-        count_unit!($(#[$doc])* $name, 1 << 40, concat!($what, " must be at least 1"), extend("minimum" = 1));
+        count_unit!($(#[$doc])* $name, $what, 1 << 40, extend("minimum" = 1));
     };
-    ($(#[$doc:meta])* $name:ident, $most:expr, $says:expr, $schema:meta) => {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $most:expr, $schema:meta) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
         #[serde(try_from = "u64", into = "u64")]
@@ -64,9 +69,11 @@ macro_rules! count_unit {
             /// # Errors
             /// When the number is 0 or too large.
             pub fn new(value: u64) -> Result<Self, String> {
+                let most: usize = $most;
                 match usize::try_from(value) {
-                    Ok(count) if (1..=$most).contains(&count) => Ok(Self(count)),
-                    _ => Err(format!("{value} is out of range: {}", $says)),
+                    Ok(count) if (1..=most).contains(&count) => Ok(Self(count)),
+                    Ok(0) => Err(format!("0 is out of range: {} must be at least 1", $what)),
+                    _ => Err(format!("{value} is out of range: {} is at most {most}", $what)),
                 }
             }
 
@@ -149,7 +156,7 @@ count_unit!(
 );
 count_unit!(
     /// How many trainings of one recipe there are, each with a seed of its own.
-    Seeds, 100, "a number of seeds is 1 to 100", extend("minimum" = 1, "maximum" = 100)
+    Seeds, "a number of seeds", 100, extend("minimum" = 1, "maximum" = 100)
 );
 
 impl Seeds {
@@ -172,5 +179,12 @@ mod tests {
         assert!(serde_json::from_str::<Seeds>("101").is_err());
         let error = serde_json::from_str::<Epochs>("0").unwrap_err().to_string();
         assert!(error.contains("0 is out of range: a number of epochs must be at least 1"), "{error}");
+        assert_eq!(
+            Epochs::new(u64::MAX).unwrap_err(),
+            format!("{} is out of range: a number of epochs is at most {}", u64::MAX, 1_u64 << 40)
+        );
+        assert!(Epochs::new(1 << 40).is_ok() && Epochs::new((1 << 40) + 1).is_err());
+        assert_eq!(Seeds::new(101).unwrap_err(), "101 is out of range: a number of seeds is at most 100");
+        assert_eq!(Positive::new(-1e300).unwrap_err(), "-1e300 is out of range: the number must be above 0");
     }
 }

@@ -1,13 +1,16 @@
 //! From the command line to a plan: reads `pipeline.yaml`, applies `-S`, shows every problem.
 
+use std::io::Read as _;
 use std::path::PathBuf;
+
+use anyhow::Context as _;
 
 use super::exit::{Exit, Failure};
 use super::text::{Paint, Style, complain, count};
 use crate::engine::Plan;
 use crate::fs;
 use crate::graph::StageId;
-use crate::spec::{Override, Problems};
+use crate::spec::{Override, Part, Problems};
 
 /// Which pipeline, and with which changes.
 #[derive(Clone, Debug, clap::Args)]
@@ -33,11 +36,16 @@ impl Source {
             let help = "name another file, or write one with `pipeline init`";
             return Err(Failure::new(Exit::Usage, format!("there is no file `{name}`: {help}")));
         }
-        let bytes = fs::read(&self.file)?;
-        let text = String::from_utf8(bytes).map_err(|error| {
-            let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
-            Failure::new(Exit::Invalid, format!("{name}:{line}: the text is not UTF-8: save the file as UTF-8"))
-        })?;
+        if self.file.is_dir() {
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("`{name}` is a folder: name the file in it that declares the pipeline"),
+            ));
+        }
+        let mut bytes = Vec::new();
+        let mut file = fs::open(&self.file)?.take(LARGEST + 1);
+        file.read_to_end(&mut bytes).with_context(|| format!("cannot read `{name}`"))?;
+        let text = text_of(bytes).map_err(|fault| Failure::new(Exit::Invalid, format!("{name}{fault}")))?;
         let mut overrides = Vec::new();
         for text in &self.set {
             overrides.push(text.parse::<Override>().map_err(|error| Failure::new(Exit::Usage, format!("`-S {text}`: {error}")))?);
@@ -49,11 +57,37 @@ impl Source {
 
     fn show(&self, problems: &Problems) -> Failure {
         let paint = Paint::stderr();
-        complain(problems.render(paint.is_coloured()).trim_end());
+        let style = |part| match part {
+            Part::Place => Style::Bold,
+            Part::Message | Part::Mark => Style::Fault,
+            Part::Help => Style::Green,
+            Part::Margin => Style::Margin,
+        };
+        complain(problems.render(&|part, text| paint.text(style(part), text)).trim_end());
         let found = format!("{} in `{}`", count(problems.len(), "problem"), self.file.display());
         complain(&format!("\n{} {found}: nothing was run", paint.text(Style::Red, "error:")));
         Failure { exit: Exit::Invalid, text: None }
     }
+}
+
+/// More bytes than a declaration of a pipeline has.
+const LARGEST: u64 = 16 << 20;
+
+/// The text of a file, or what is wrong with it, to be read after the file's name.
+fn text_of(bytes: Vec<u8>) -> Result<String, String> {
+    if bytes.len() as u64 > LARGEST {
+        return Err(": this is no pipeline: it has more than 16 MB".to_owned());
+    }
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err(": the text is UTF-16: save the file as UTF-8".to_owned());
+    }
+    if bytes.contains(&0) {
+        return Err(": this is no text file: name the file that declares the pipeline".to_owned());
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+        format!(":{line}: the text is not UTF-8: save the file as UTF-8")
+    })
 }
 
 /// Reads a stage's name from the command line.
@@ -64,4 +98,19 @@ pub(super) fn stage_name(text: &str) -> Result<StageId, String> {
 /// The length of the longest stage name of a plan.
 pub(super) fn name_width(plan: &Plan) -> usize {
     plan.stages().iter().map(|planned| planned.id.as_str().len()).max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_text_is_said_in_a_line() {
+        let check = |bytes: &[u8]| text_of(bytes.to_vec()).unwrap_err();
+        assert_eq!(text_of("größe: 1\n".into()).unwrap(), "größe: 1\n");
+        assert_eq!(check(b"a: 1\nb: \xff"), ":2: the text is not UTF-8: save the file as UTF-8");
+        assert_eq!(check(b"\xff\xfev\0"), ": the text is UTF-16: save the file as UTF-8");
+        assert_eq!(check(b"PK\x03\x04\0"), ": this is no text file: name the file that declares the pipeline");
+        assert_eq!(check(&vec![b'a'; (16 << 20) + 1]), ": this is no pipeline: it has more than 16 MB");
+    }
 }

@@ -6,7 +6,7 @@ use super::exit::{Exit, Failure};
 use super::progress::{Mode, Standalone};
 use super::score::failure;
 use super::signals;
-use super::text::{Paint, Style, count, number, print};
+use super::text::{Paint, Style, count, json_line, number, print};
 use crate::engine::SystemClock;
 use crate::score::merge_shards;
 
@@ -39,7 +39,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     drop(progress);
     let manifest = merged.map_err(|error| failure(error, &cancel))?;
     if arguments.progress == Mode::Json {
-        print(&format!("{}\n", serde_json::to_string(&manifest).map_err(anyhow::Error::from)?))?;
+        print(&json_line(&manifest)?)?;
     } else {
         let (rows, shards) = (number(manifest.tally.rows), count(arguments.shards.len(), "shard"));
         let paint = Paint::stdout();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::exit::{Exit, Failure};
 use super::figures;
-use super::text::{Paint, print};
+use super::text::{Paint, json, print};
 use crate::engine::PipelineLock;
 
 /// The arguments of `pipeline metrics`.
@@ -30,8 +30,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     }
     if arguments.json {
         let all: serde_json::Map<_, _> = figures.into_iter().map(|one| (one.model, one.values)).collect();
-        let text = serde_json::to_string_pretty(&all).map_err(anyhow::Error::from)?;
-        print(&format!("{text}\n"))?;
+        print(&json(&all)?)?;
     } else {
         let text = figures::render(&figures, &figures::recipes(&arguments.artifacts)?, Paint::stdout());
         print(&(text + &figures::withdrawn(&arguments.artifacts, Paint::stdout())?))?;

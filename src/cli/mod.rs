@@ -39,7 +39,7 @@ Exit codes:
 
 /// One YAML file takes labelled images to verified ONNX classifiers and scored CSV files.
 #[derive(Debug, Parser)]
-#[command(name = "pipeline", version, after_help = AFTER_HELP, disable_help_subcommand = true)]
+#[command(name = "pipeline", version, after_help = AFTER_HELP)]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,

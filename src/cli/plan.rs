@@ -2,7 +2,7 @@
 
 use super::exit::{Exit, Failure};
 use super::load::Source;
-use super::text::{Cell, Paint, Style, Table, count, print};
+use super::text::{Cell, Paint, Style, Table, count, json, print};
 use crate::engine::{self, Fate, Forecast, RunOptions, SystemClock};
 
 /// The arguments of `pipeline plan`.
@@ -25,8 +25,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let plan = arguments.source.load()?;
     let forecast = engine::forecast(&plan, &RunOptions::default(), &SystemClock::new())?;
     if arguments.json {
-        let text = serde_json::to_string_pretty(&forecast).map_err(anyhow::Error::from)?;
-        print(&format!("{text}\n"))?;
+        print(&json(&forecast)?)?;
     } else {
         print(&render(&forecast, Paint::stdout()))?;
     }

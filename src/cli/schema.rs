@@ -1,7 +1,7 @@
 //! `pipeline schema`: what can stand in `pipeline.yaml`, as a JSON schema or as a text for people.
 
 use super::exit::{Exit, Failure};
-use super::text::print;
+use super::text::{json, print};
 
 /// The arguments of `pipeline schema`.
 #[derive(Clone, Debug, clap::Args)]
@@ -16,8 +16,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     if arguments.markdown {
         print(&crate::stages::reference())?;
     } else {
-        let text = serde_json::to_string_pretty(&crate::stages::schema()).map_err(anyhow::Error::from)?;
-        print(&format!("{text}\n"))?;
+        print(&json(&crate::stages::schema())?)?;
     }
     Ok(Exit::Done)
 }

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::exit::{Exit, Failure};
 use super::progress::{Mode, Standalone};
 use super::signals;
-use super::text::{Paint, Style, complain, duration, number, print};
+use super::text::{Paint, Style, complain, duration, json_line, number, print};
 use crate::data::csv::{CsvOptions, Header, PixelPattern};
 use crate::data::pattern::Pattern;
 use crate::engine::{Cancel, Signal, SystemClock};
@@ -73,7 +73,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "COLUMN", default_value = "label")]
     label: String,
 
-    /// The names of the pixel columns, with `{n}` where the number stands
+    /// The names of the pixel columns, with `n` in braces where the number stands
     #[arg(long, value_name = "PATTERN", default_value = "pixel{n}", value_parser = read_text::<PixelPattern>)]
     pixels: PixelPattern,
 
@@ -159,7 +159,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     };
     match (to_stdout, arguments.progress) {
         (true, _) => complain(&sentence(&summary, "standard output", Paint::stderr())),
-        (false, Mode::Json) => print(&format!("{}\n", serde_json::to_string(&summary).map_err(anyhow::Error::from)?))?,
+        (false, Mode::Json) => print(&json_line(&summary)?)?,
         (false, _) => print(&format!("{}\n", sentence(&summary, &arguments.output.display().to_string(), Paint::stdout())))?,
     }
     Ok(Exit::Done)

@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
+use crate::quote::{printable, printable_json};
+
 /// How a piece of text looks on a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Style {
@@ -13,6 +15,57 @@ pub(super) enum Style {
     Yellow,
     Red,
     Cyan,
+    /// What is wrong, in bold red.
+    Fault,
+    /// What frames a quoted line, in bold blue.
+    Margin,
+}
+
+impl Style {
+    /// All but [`Style::Plain`], each with its number in ANSI escapes.
+    const CODES: [(Self, &'static str); 8] = [
+        (Self::Bold, "1"),
+        (Self::Dim, "2"),
+        (Self::Green, "32"),
+        (Self::Yellow, "33"),
+        (Self::Red, "31"),
+        (Self::Cyan, "36"),
+        (Self::Fault, "1;31"),
+        (Self::Margin, "1;34"),
+    ];
+}
+
+/// What stands for the beginnings of styles until a text is printed: characters that Unicode will never give a meaning and
+/// leaves to programs. So every escape character in a text that is to be printed is one from outside.
+const BEGINNINGS: std::ops::RangeInclusive<char> = '\u{fdd0}'..='\u{fdee}';
+/// What stands for the end of a style.
+const END: char = '\u{fdef}';
+
+/// A text as it is printed: styles become ANSI escapes where the output is `coloured`, and whatever else is invisible is
+/// written out, so that nothing from a file, an argument or an error repaints the terminal.
+pub(super) fn finished(text: &str, coloured: bool) -> String {
+    if !coloured {
+        return printable(text).into_owned();
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for piece in text.split_inclusive(|character: char| BEGINNINGS.contains(&character) || character == END) {
+        let mark = piece.chars().next_back();
+        let code = match mark {
+            Some(END) => Some("0"),
+            Some(mark) if BEGINNINGS.contains(&mark) => {
+                Style::CODES.get(mark as usize - *BEGINNINGS.start() as usize).map(|(_, code)| *code)
+            }
+            _ => None,
+        };
+        match (code, mark) {
+            (Some(code), Some(mark)) => {
+                shown += &printable(&piece[..piece.len() - mark.len_utf8()]);
+                shown += &format!("\x1b[{code}m");
+            }
+            _ => shown += &printable(piece),
+        }
+    }
+    shown
 }
 
 /// Applies styles, or leaves them away where they would be in the way.
@@ -45,16 +98,10 @@ impl Paint {
 
     /// Text in a style.
     pub(super) fn text(self, style: Style, text: impl Display) -> String {
-        let code = match style {
-            Style::Plain => return text.to_string(),
-            Style::Bold => "1",
-            Style::Dim => "2",
-            Style::Green => "32",
-            Style::Yellow => "33",
-            Style::Red => "31",
-            Style::Cyan => "36",
-        };
-        if self.coloured { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
+        match Style::CODES.iter().zip(BEGINNINGS).find(|((other, _), _)| *other == style) {
+            Some((_, beginning)) if self.coloured => format!("{beginning}{text}{END}"),
+            _ => text.to_string(),
+        }
     }
 }
 
@@ -73,9 +120,10 @@ pub(super) struct Cell {
 }
 
 impl Cell {
-    /// Text, from the left.
+    /// Text on one line, from the left.
     pub(super) fn new(text: impl Display) -> Self {
-        Self { text: text.to_string(), style: Style::Plain, right: false }
+        let text = printable(&text.to_string()).replace(['\n', '\t'], " ");
+        Self { text, style: Style::Plain, right: false }
     }
 
     /// A figure, from the right.
@@ -195,8 +243,25 @@ pub(super) fn moment(milliseconds: u64) -> String {
     format!("{year}-{month:02}-{day_of_month:02} {:02}:{:02} UTC", minute / 60, minute % 60)
 }
 
+/// A value as JSON on one line.
+///
+/// # Errors
+/// When the value has no JSON form.
+pub(super) fn json_line(value: &impl serde::Serialize) -> anyhow::Result<String> {
+    Ok(format!("{}\n", printable_json(&serde_json::to_string(value)?)))
+}
+
+/// A value as indented JSON.
+///
+/// # Errors
+/// When the value has no JSON form.
+pub(super) fn json(value: &impl serde::Serialize) -> anyhow::Result<String> {
+    Ok(format!("{}\n", printable_json(&serde_json::to_string_pretty(value)?)))
+}
+
 /// Writes to standard output. That nobody listens any more is not an error: there is nobody to tell.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
+    let text = finished(text, Paint::stdout().coloured);
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -208,12 +273,24 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
 
 /// Writes a line to standard error, if that is possible; there is no other place for it.
 pub(super) fn complain(line: &str) {
+    let line = finished(line, Paint::stderr().coloured);
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_our_own_styles_reach_the_terminal() {
+        let paint = Paint { coloured: true };
+        let text = format!("{} \x1b[31mred\u{9b}0m\u{202e}\u{fdee}\n", paint.text(Style::Fault, "a\x1b]0;title\x07"));
+        assert_eq!(finished(&text, true), "\x1b[1;31ma\\u{1b}]0;title\\u{7}\x1b[0m \\u{1b}[31mred\\u{9b}0m\\u{202e}\u{fdee}\n");
+        let nested = paint.text(Style::Bold, format!("a {} b", paint.text(Style::Green, "c")));
+        assert_eq!(finished(&nested, true), "\x1b[1ma \x1b[32mc\x1b[0m b\x1b[0m");
+        assert_eq!(finished("\x1b[2J", false), "\\u{1b}[2J");
+        assert_eq!(Cell::new("a\nb\x1b").text, "a b\\u{1b}");
+    }
 
     #[test]
     fn durations() {
@@ -252,7 +329,7 @@ mod tests {
         table.row([Cell::new("raw"), Cell::right("4.2"), Cell::new("")]);
         table.row([Cell::new("ensemble"), Cell::right("12.0"), Cell::new("→ forced")]);
         assert_eq!(table.render(Paint::none()), "stage     seconds  why\nraw           4.2\nensemble     12.0  → forced\n");
-        let coloured = table.render(Paint { coloured: true });
+        let coloured = finished(&table.render(Paint { coloured: true }), true);
         assert!(coloured.starts_with("\x1b[1mstage\x1b[0m     \x1b[1mseconds\x1b[0m  \x1b[1mwhy\x1b[0m\n"), "{coloured:?}");
     }
 }

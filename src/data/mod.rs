@@ -2,6 +2,7 @@
 //! stages.
 
 pub mod augment;
+pub mod classes;
 pub mod csv;
 mod error;
 pub mod fetch;

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{DataSet, LabelledImages, Part};
+use crate::fault::{self, Fault};
 use crate::graph::DataRef;
 use crate::seed::Seed;
 use crate::units::{Count, Fraction};
@@ -62,19 +63,29 @@ pub struct Split {
 }
 
 impl SplitOptions {
-    /// Checks that the options go together.
-    ///
-    /// # Errors
-    /// Says which do not.
-    pub fn check(&self) -> Result<()> {
+    /// What does not go together.
+    pub fn faults(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
         if let Some(Folds { count, held_out }) = self.folds {
-            ensure!(self.validation.is_none(), "`folds` and `validation` both set a validation part apart; choose one");
-            ensure!(count.get() >= 2, "`folds` needs a `count` of at least 2");
-            ensure!(held_out <= count, "`folds` cannot `use: {held_out}`: there are {count}");
+            if self.validation.is_some() {
+                let message = "`folds` and `validation` both set a validation part apart";
+                faults.push(Fault::new(&["validation"], message, "leave one of them out"));
+            }
+            if count.get() < 2 {
+                let message = format!("`folds` cannot have a `count` of {count}: what is set apart would be everything");
+                faults.push(Fault::new(&["folds", "count"], message, "make it at least 2"));
+            }
+            if held_out > count {
+                let message = format!("`folds` cannot `use: {held_out}`: there are {count}");
+                faults.push(Fault::new(&["folds", "use"], message, format!("name one from 1 to {count}")));
+            }
         }
         let (test, validation) = (self.test.map_or(0.0, Fraction::get), self.validation_share());
-        ensure!(test + validation < 1.0, "a validation part of {validation} and a test part of {test} leave nothing to train on");
-        Ok(())
+        if test + validation >= 1.0 {
+            let message = format!("a validation part of {validation} and a test part of {test} leave nothing to train on");
+            faults.push(Fault::new(&["test"], message, "make them less than 1 together"));
+        }
+        faults
     }
 
     /// The share of all training images that becomes the validation part; with folds, of those that are not test images.
@@ -91,7 +102,7 @@ impl SplitOptions {
 /// # Errors
 /// When the options do not go together, the data has such a part already, or a part would be empty.
 pub fn split(data: DataSet, options: &SplitOptions, seed: Seed) -> Result<Split> {
-    options.check()?;
+    fault::none(options.faults())?;
     ensure!(data.validation.is_none(), "the data set `{}` has a validation part already", data.info.name);
     ensure!(
         data.test.is_none() || options.test.is_none(),
@@ -245,10 +256,10 @@ mod tests {
     fn what_cannot_be_split_is_named() {
         let error = |data: DataSet, text| split(data, &options(text), Seed::new(1)).unwrap_err().to_string();
         let few = || data(&[0, 1]);
-        insta::assert_snapshot!(error(few(), r#""validation": 0.5, "folds": {"count": 3, "use": 1}"#), @"`folds` and `validation` both set a validation part apart; choose one");
-        insta::assert_snapshot!(error(few(), r#""folds": {"count": 3, "use": 4}"#), @"`folds` cannot `use: 4`: there are 3");
-        insta::assert_snapshot!(error(few(), r#""folds": {"count": 1, "use": 1}"#), @"`folds` needs a `count` of at least 2");
-        insta::assert_snapshot!(error(few(), r#""validation": 0.5, "test": 0.5"#), @"a validation part of 0.5 and a test part of 0.5 leave nothing to train on");
+        insta::assert_snapshot!(error(few(), r#""validation": 0.5, "folds": {"count": 3, "use": 1}"#), @"`folds` and `validation` both set a validation part apart; leave one of them out");
+        insta::assert_snapshot!(error(few(), r#""folds": {"count": 3, "use": 4}"#), @"`folds` cannot `use: 4`: there are 3; name one from 1 to 3");
+        insta::assert_snapshot!(error(few(), r#""folds": {"count": 1, "use": 1}"#), @"`folds` cannot have a `count` of 1: what is set apart would be everything; make it at least 2");
+        insta::assert_snapshot!(error(few(), r#""validation": 0.5, "test": 0.5"#), @"a validation part of 0.5 and a test part of 0.5 leave nothing to train on; make them less than 1 together");
         insta::assert_snapshot!(error(few(), r#""validation": 0.1"#), @"the validation part of 2 images would be empty");
         insta::assert_snapshot!(error(few(), r#""validation": 0.9"#), @"the train part of 2 images would be empty");
         let whole = || DataSet { test: Some(few().train), ..few() };

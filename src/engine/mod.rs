@@ -91,6 +91,9 @@ pub use select::Selection;
 pub use stage::{Context, Stage, StageError};
 pub use store::{Content, Manifest, Object};
 
+/// The names in the artifacts folder that belong to the engine: no stage can publish there.
+pub const OWN_NAMES: [&str; 4] = [CACHE_FOLDER, publish::SUMS, publish::MEASURED_SUMS, lockfile::FILE_NAME];
+
 /// The folder below the artifacts folder that belongs to the engine.
 const CACHE_FOLDER: &str = ".cache";
 /// The memory of file digests in the cache folder.

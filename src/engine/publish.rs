@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use super::events::{Event, Events};
-use super::lockfile::{self, PipelineLock};
+use super::lockfile::PipelineLock;
 use super::plan::PlannedStage;
 use super::stage::StageError;
 use super::stamps::Stamps;
@@ -40,7 +40,7 @@ pub(super) fn places(planned: &PlannedStage, object: &Object) -> Result<BTreeMap
         ensure!(object.manifest.files.contains_key(&file), "stage `{}` publishes `{file}`, which it has not made", planned.id);
         let top = place.split('/').next().unwrap_or_default();
         ensure!(
-            !matches!(top, "" | super::CACHE_FOLDER | SUMS | MEASURED_SUMS | lockfile::FILE_NAME),
+            !top.is_empty() && !super::OWN_NAMES.contains(&top),
             "stage `{}` cannot publish to `{place}`: the name is taken by the engine",
             planned.id
         );

@@ -9,13 +9,18 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// The name of a stage: a letter, then letters, digits, `_` or `-`.
+use crate::quote::excerpt;
+
+/// The name of a stage: a letter, then letters, digits, `_` or `-`, at most 200 of them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
 #[serde(transparent)]
 #[schemars(extend("pattern" = "^[A-Za-z][A-Za-z0-9_-]*$"))]
 pub struct StageId(String);
 
 impl StageId {
+    /// The most characters of a name: files are called after it, with something behind it.
+    const LONGEST: usize = 200;
+
     /// The plain text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -34,10 +39,13 @@ impl FromStr for StageId {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut chars = text.chars();
         let starts = chars.next().is_some_and(|c| c.is_ascii_alphabetic());
-        if starts && chars.all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
-            Ok(Self(text.to_owned()))
+        if !starts || !chars.all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
+            Err(format!("`{}` is not a stage name: use a letter, then letters, digits, `_` or `-`", excerpt(text)))
+        } else if text.len() > Self::LONGEST {
+            let (shown, length, most) = (excerpt(text), text.len(), Self::LONGEST);
+            Err(format!("`{shown}` is too long for a stage name: it has {length} characters, at most {most} are taken"))
         } else {
-            Err(format!("`{text}` is not a stage name: use a letter, then letters, digits, `_` or `-`"))
+            Ok(Self(text.to_owned()))
         }
     }
 }
@@ -180,6 +188,7 @@ impl FromStr for ExportedModelRef {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (export, model) = text.split_once('/').ok_or_else(|| {
+            let text = excerpt(text);
             format!("`{text}` does not name an exported model: write `export stage/model`, as in `exported/ensemble`")
         })?;
         Ok(Self { export: ExportRef::new(export.parse()?), model: model.parse()? })
@@ -217,7 +226,8 @@ mod tests {
         for good in ["basic", "cnn_a", "A-1"] {
             assert!(good.parse::<StageId>().is_ok(), "{good}");
         }
-        for bad in ["", "1a", "a b", "a/b", "é"] {
+        assert!("a".repeat(200).parse::<StageId>().is_ok());
+        for bad in ["", "1a", "a b", "a/b", "é", &"a".repeat(201)] {
             assert!(bad.parse::<StageId>().is_err(), "{bad}");
         }
     }

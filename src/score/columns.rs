@@ -3,6 +3,9 @@
 use super::{OutputColumn, Settings};
 use crate::data::Label;
 use crate::data::csv::Cells;
+use crate::fault::Fault;
+use crate::quote::excerpt;
+use crate::units::Count;
 
 /// What one column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,29 +53,9 @@ const ALL: [OutputColumn; 5] =
 impl Columns {
     /// The columns that `settings` ask for: of a model with so many classes, for tables with or without labels.
     pub(super) fn new(settings: &Settings, classes: usize, has_labels: bool) -> Self {
-        let asked = if settings.output_columns.is_empty() { &ALL[..] } else { &settings.output_columns };
-        let mut list = Vec::new();
-        let mut add = |name: String, holds| list.push(Column { name, holds });
-        for column in asked {
-            match column {
-                OutputColumn::Row => add("row".to_owned(), Holds::Row),
-                OutputColumn::Label => add("label".to_owned(), Holds::Label),
-                OutputColumn::Class => add("class".to_owned(), Holds::Class),
-                OutputColumn::Confidence => add("confidence".to_owned(), Holds::Confidence),
-                OutputColumn::Probabilities => match settings.top_k {
-                    None => (0..classes).for_each(|class| add(format!("p_{class}"), Holds::Probability(class))),
-                    Some(count) => (0..count.get()).for_each(|rank| {
-                        add(format!("top_{}", rank + 1), Holds::TopClass(rank));
-                        add(format!("p_top_{}", rank + 1), Holds::TopProbability(rank));
-                    }),
-                },
-                OutputColumn::TrueLabel if has_labels => add("true_label".to_owned(), Holds::TrueLabel),
-                OutputColumn::TrueLabel => {}
-            }
-        }
-        for (index, name) in settings.passthrough.iter().enumerate() {
-            add(name.clone(), Holds::Passed(index));
-        }
+        let mut list = own(&settings.output_columns, settings.top_k, classes, has_labels);
+        let passed = settings.passthrough.iter().enumerate();
+        list.extend(passed.map(|(index, name)| Column { name: name.clone(), holds: Holds::Passed(index) }));
         Self { list, needs_ranks: settings.top_k.is_some() }
     }
 
@@ -84,6 +67,61 @@ impl Columns {
             ranks.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
         }
     }
+}
+
+/// The columns that are asked for, all of them unless some are, without those passed through.
+fn own(asked: &[OutputColumn], top_k: Option<Count>, classes: usize, has_labels: bool) -> Vec<Column> {
+    let asked = if asked.is_empty() { &ALL[..] } else { asked };
+    let mut list = Vec::new();
+    let mut add = |name: String, holds| list.push(Column { name, holds });
+    for column in asked {
+        match column {
+            OutputColumn::Row => add("row".to_owned(), Holds::Row),
+            OutputColumn::Label => add("label".to_owned(), Holds::Label),
+            OutputColumn::Class => add("class".to_owned(), Holds::Class),
+            OutputColumn::Confidence => add("confidence".to_owned(), Holds::Confidence),
+            OutputColumn::Probabilities => match top_k {
+                None => (0..classes).for_each(|class| add(format!("p_{class}"), Holds::Probability(class))),
+                Some(count) => (0..count.get()).for_each(|rank| {
+                    add(format!("top_{}", rank + 1), Holds::TopClass(rank));
+                    add(format!("p_top_{}", rank + 1), Holds::TopProbability(rank));
+                }),
+            },
+            OutputColumn::TrueLabel if has_labels => add("true_label".to_owned(), Holds::TrueLabel),
+            OutputColumn::TrueLabel => {}
+        }
+    }
+    list
+}
+
+/// What makes no sense about the columns of an output, by the names of the options: more classes than there are, and two
+/// columns of one name. `classes` is how many the model knows, if that is known.
+pub(super) fn faults(asked: &[OutputColumn], passthrough: &[String], top_k: Option<Count>, classes: Option<usize>) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    if let Some((count, classes)) = top_k.zip(classes).filter(|(count, classes)| count.get() > *classes) {
+        let message = format!("`top_k` is {count}, but the model knows {classes} classes");
+        return vec![Fault::new(&["top_k"], message, format!("make it {classes} at most"))];
+    }
+    for (index, column) in asked.iter().enumerate() {
+        if asked[..index].contains(column) {
+            let message = "a column of the output is asked for twice";
+            faults.push(Fault::new(&["output_columns", &index.to_string()], message, "name each once"));
+        }
+    }
+    let own = own(asked, top_k.filter(|_| classes.is_some()), classes.unwrap_or(0), true);
+    for (index, name) in passthrough.iter().enumerate() {
+        let shown = excerpt(name);
+        let mut add = |message: String, help: &str| {
+            faults.push(Fault::new(&["passthrough", &index.to_string()], message, help));
+        };
+        if own.iter().any(|column| column.name == *name) {
+            let message = format!("the column `{shown}` cannot be passed through: predictions have a column of that name");
+            add(message, "leave it out, or ask for other columns of the output");
+        } else if passthrough[..index].contains(name) {
+            add(format!("the column `{shown}` is to be passed through twice"), "name each once");
+        }
+    }
+    faults
 }
 
 /// What a model says of a row.

@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::csv::CsvOptions;
+use super::columns;
+use crate::data::csv::{CsvOptions, Header};
 use crate::data::pattern::Patterns;
+use crate::fault::Fault;
 use crate::graph::{AnyRef, ExportedModelRef, FilesRef};
 use crate::infer::{Engine, Precision};
 use crate::units::Count;
@@ -58,6 +60,18 @@ pub struct ScoreOptions {
     /// that measures it.
     #[serde(default)]
     pub precision: Precision,
+}
+
+impl ScoreOptions {
+    /// What makes no sense about the columns. `classes` is how many the model knows, if that is known.
+    pub fn faults(&self, classes: Option<usize>) -> Vec<Fault> {
+        let mut faults = columns::faults(&self.output_columns, &self.passthrough, self.top_k, classes);
+        if self.columns.header == Header::No && !self.passthrough.is_empty() {
+            let message = "without a header, no column has a name by which it could be passed through";
+            faults.push(Fault::new(&["passthrough"], message, "leave it out, or `header: no`"));
+        }
+        faults
+    }
 }
 
 fn predictions() -> PathBuf {

@@ -5,8 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::columns::Columns;
-use super::{Input, OnError, OutputColumn, OutputFormat, ScoreError, Settings, Shard};
+use super::{Input, OnError, OutputColumn, OutputFormat, ScoreError, Settings, Shard, columns};
 use crate::data::csv::CsvOptions;
 use crate::infer::{Engine, Loaded, Model, Precision};
 use crate::units::{BatchSize, Count};
@@ -120,29 +119,14 @@ impl<'a> Request<'a> {
 
     /// Checks that what is asked for makes sense: there is something to score, every column of the output has a name of its
     /// own, and no option is without meaning.
-    pub(super) fn check(&self, settings: &Settings) -> Result<(), ScoreError> {
+    pub(super) fn check(&self) -> Result<(), ScoreError> {
         let refuse = |text: String| Err(ScoreError::Invalid(text));
         if self.inputs.is_empty() {
             return refuse("there is nothing to score".to_owned());
         }
         let classes = self.model.interface().classes.len();
-        if let Some(count) = self.top_k.filter(|count| count.get() > classes) {
-            return refuse(format!("`top_k` is {count}, but the model knows {classes} classes"));
-        }
-        for (index, column) in self.output_columns.iter().enumerate() {
-            if self.output_columns[..index].contains(column) {
-                return refuse("a column of the output is asked for twice".to_owned());
-            }
-        }
-        let columns = Columns::new(settings, classes, true);
-        let own = &columns.list[..columns.list.len() - self.passthrough.len()];
-        for (index, name) in self.passthrough.iter().enumerate() {
-            if own.iter().any(|column| column.name == *name) {
-                return refuse(format!("the column `{name}` cannot be passed through: predictions have a column of that name"));
-            }
-            if self.passthrough[..index].contains(name) {
-                return refuse(format!("the column `{name}` is to be passed through twice"));
-            }
+        if let Some(fault) = columns::faults(&self.output_columns, &self.passthrough, self.top_k, Some(classes)).first() {
+            return refuse(fault.message.clone());
         }
         if self.on_error == OnError::Fail && (self.rejects.is_some() || self.max_errors.is_some()) {
             let text = "the first row that cannot be scored ends the run, so `rejects` and `max_errors` have no meaning";

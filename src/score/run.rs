@@ -27,7 +27,7 @@ use crate::progress::Progress;
 pub fn score(mut request: Request<'_>, progress: &dyn Progress) -> Result<ScoreSummary, ScoreError> {
     let model = request.model.ready(request.engine, request.precision)?;
     let settings = request.settings(&model);
-    request.check(&settings)?;
+    request.check()?;
     if let Some(reason) = model.refused() {
         progress.warn(&format!("tract runs this model, because the kernels do not: {reason}"));
     }

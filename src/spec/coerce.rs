@@ -6,6 +6,7 @@
 use super::error::Error;
 use super::node::{Node, Value};
 use super::scalar::{Scalar, resolve};
+use crate::quote::excerpt;
 
 /// A type of number that can be read.
 pub(super) trait Number: Sized {
@@ -25,19 +26,24 @@ macro_rules! whole {
             const WHOLE: bool = true;
 
             fn from_scalar(scalar: Scalar, text: &str) -> Option<Result<Self, Error>> {
-                let bound = match scalar {
+                let is_negative = match scalar {
                     Scalar::Integer(value) => match Self::try_from(value) {
                         Ok(value) => return Some(Ok(value)),
-                        Err(_) if value < 0 => format!("the least is {}", Self::MIN),
-                        Err(_) => format!("the largest is {}", Self::MAX),
+                        Err(_) => value < 0,
                     },
                     // Integers beyond 128 bits.
                     Scalar::Float(value) if text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'+' | b'-')) => {
-                        if value < 0.0 { format!("the least is {}", Self::MIN) } else { format!("the largest is {}", Self::MAX) }
+                        value < 0.0
                     }
                     _ => return None,
                 };
-                Some(Err(Error::Refused(format!("{text} is out of range: {bound}"))))
+                // No bound is named: that of the option may be another than that of its type.
+                let why = match (is_negative, Self::MIN) {
+                    (true, 0) => "it must not be negative",
+                    (true, _) => "it is too small",
+                    (false, _) => "it is too large",
+                };
+                Some(Err(Error::Refused(format!("{} is out of range: {why}", excerpt(text)))))
             }
         })*
     };
@@ -57,7 +63,7 @@ macro_rules! float {
                     Scalar::Float(value) => value as Self,
                     _ => return None,
                 };
-                let not_finite = || Error::Refused(format!("{text} is out of range: a finite number is needed"));
+                let not_finite = || Error::Refused(format!("{} is out of range: a finite number is needed", excerpt(text)));
                 Some(if value.is_finite() { Ok(value) } else { Err(not_finite()) })
             }
         })*
@@ -69,11 +75,11 @@ float!(f32, f64);
 /// Advice where a number is wanted and something else given.
 pub(super) fn to_number(node: &Node, whole: bool) -> Option<String> {
     match (&node.value, node.scalar()?) {
-        (Value::Scalar { text, plain: false }, _) if is_number(text) => Some("remove the quotes".to_owned()),
+        (Value::Scalar { text, plain: false }, _) if is_number(text, whole) => Some("remove the quotes".to_owned()),
         (_, (Scalar::Float(value), _)) if whole && value.fract() == 0.0 && value.abs() < 1e15 => Some(format!("write {value}")),
         (_, (Scalar::Text, text)) => {
             let digits = text.replace(['_', ',', '\'', ' '], "");
-            (digits != text && is_number(&digits)).then(|| format!("write {digits}"))
+            (digits != text && is_number(&digits, whole)).then(|| format!("write {}", excerpt(&digits)))
         }
         _ => None,
     }
@@ -93,10 +99,10 @@ pub(super) fn to_bool(node: &Node) -> Option<String> {
 pub(super) fn to_text(node: &Node) -> Option<String> {
     match node.scalar()? {
         (Scalar::Text, _) => None,
-        (_, text) => Some(format!("if you mean text, put it in quotes: \"{text}\"")),
+        (_, text) => Some(format!("if you mean text, put it in quotes: \"{}\"", excerpt(text))),
     }
 }
 
-fn is_number(text: &str) -> bool {
-    matches!(resolve(text), Scalar::Integer(_) | Scalar::Float(_))
+fn is_number(text: &str, whole: bool) -> bool {
+    matches!(resolve(text), Scalar::Integer(_)) || !whole && matches!(resolve(text), Scalar::Float(value) if value.is_finite())
 }

@@ -24,6 +24,7 @@ use super::references::{self, ReferenceUse};
 use super::scalar::Scalar;
 use super::schema;
 use super::suggest::{did_you_mean, list, nearest};
+use crate::quote::excerpt;
 
 /// The most problems that are looked for in one value.
 const MOST_PROBLEMS: usize = 100;
@@ -127,18 +128,18 @@ pub(super) struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     /// The key under which this stands, or the word for what has none.
     fn name(&self) -> String {
-        self.key.map_or("this".to_owned(), |key| format!("`{}`", key.text))
+        self.key.map_or("this".to_owned(), |key| format!("`{}`", key.shown()))
     }
 
     /// The error that `wanted` is needed here, and something else given.
     fn unfit(&self, wanted: &str, advice: Option<String>) -> Error {
         if self.bare {
-            let name = self.node.scalar().map_or("", |(_, text)| text);
+            let name = self.node.scalar().map_or_else(String::new, |(_, text)| excerpt(text));
             return Error::Text(format!("`{name}` needs {wanted}"), Some(format!("write `{name}: …`")));
         }
         if self.node.is_blank() {
-            let message = self.key.map_or("a value is missing".to_owned(), |key| format!("`{}` has no value", key.text));
-            return Error::Text(message, Some(format!("give {wanted}, or remove it")));
+            let message = self.key.map_or("a value is missing".to_owned(), |key| format!("`{}` has no value", key.shown()));
+            return Error::Text(message, Some(format!("give {wanted}")));
         }
         Error::Text(format!("{} needs {wanted}, not {}", self.name(), self.node.describe()), advice)
     }
@@ -148,7 +149,7 @@ impl<'a> Cursor<'a> {
         match error {
             Error::Text(message, help) => Some((message, help)),
             Error::Refused(message) => {
-                let what = self.key.map_or_else(String::new, |key| format!("`{}`: ", key.text));
+                let what = self.key.map_or_else(String::new, |key| format!("`{}`: ", key.shown()));
                 Some((what + &message, None))
             }
             Error::Missing(field) => Some((format!("`{field}` is missing"), None)),
@@ -190,7 +191,7 @@ impl<'a> Cursor<'a> {
             && let Some(key) = self.key
         {
             let help = "give options in the form `{ key: value }`, or `{}` where all have defaults".to_owned();
-            return Err(Error::Text(format!("`{}` has no value", key.text), Some(help)));
+            return Err(Error::Text(format!("`{}` has no value", key.shown()), Some(help)));
         }
         let entries = self.entries("options in the form `{ key: value }`")?;
         let mut known = Vec::with_capacity(entries.len());
@@ -218,15 +219,15 @@ impl<'a> Cursor<'a> {
     }
 
     fn unknown_key(&self, key: &Key, node: &Node, fields: &[&str]) {
-        let owner = self.key.map_or(String::new(), |owner| format!(" in `{}`", owner.text));
+        let owner = self.key.map_or(String::new(), |owner| format!(" in `{}`", owner.shown()));
         let help = match key.text.split_once(':') {
             Some((name, value)) if node.is_blank() && fields.contains(&name) => {
-                Some(format!("put a blank after the `:`, as in `{name}: {value}`"))
+                Some(format!("put a blank after the `:`, as in `{name}: {}`", excerpt(value)))
             }
             _ if fields.is_empty() => Some("remove it; there are no options".to_owned()),
             _ => did_you_mean(&key.text, fields, "known here are"),
         };
-        self.reader.add(&key.place, format!("`{}` is not known{owner}", key.text), help);
+        self.reader.add(&key.place, format!("`{}` is not known{owner}", key.shown()), help);
     }
 
     fn missing_fields(&self, missing: &[String]) -> Error {
@@ -236,12 +237,12 @@ impl<'a> Cursor<'a> {
         let fields = list(missing);
         let are = if missing.len() == 1 { "is" } else { "are" };
         if self.bare {
-            let name = self.node.scalar().map_or("", |(_, text)| text);
+            let name = self.node.scalar().map_or_else(String::new, |(_, text)| excerpt(text));
             let entries = missing.iter().map(|field| format!("{field}: …")).collect::<Vec<_>>().join(", ");
             let help = format!("write `{name}: {{ {entries} }}`");
             self.reader.add(&self.node.place, format!("{fields} {are} missing in `{name}`"), Some(help));
         } else {
-            let owner = self.key.map_or(String::new(), |key| format!(" in `{}`", key.text));
+            let owner = self.key.map_or(String::new(), |key| format!(" in `{}`", key.shown()));
             self.reader.add(self.node.spot(self.key), format!("{fields} {are} missing{owner}"), None);
         }
         Error::Reported
@@ -256,8 +257,8 @@ impl<'a> Cursor<'a> {
         match &choices[..] {
             [(choice, node)] => {
                 for (key, _) in others {
-                    let help = format!("if it belongs in `{}`, indent it further", choice.text);
-                    self.reader.add(&key.place, format!("`{}` stands beside `{}`", key.text, choice.text), Some(help));
+                    let help = format!("if it belongs in `{}`, indent it further", choice.shown());
+                    self.reader.add(&key.place, format!("`{}` stands beside `{}`", key.shown(), choice.shown()), Some(help));
                 }
                 Ok((choice, node))
             }
@@ -442,8 +443,8 @@ impl<'de> de::Deserializer<'de> for Cursor<'_> {
         };
         if !variants.contains(&name) {
             let message = match self.key {
-                Some(key) => format!("`{}` cannot be `{name}`", key.text),
-                None => format!("`{name}` is not known here"),
+                Some(key) => format!("`{}` cannot be `{}`", key.shown(), excerpt(name)),
+                None => format!("`{}` is not known here", excerpt(name)),
             };
             self.reader.add(place, message, did_you_mean(name, variants, "it can be"));
             return Err(Error::Reported);

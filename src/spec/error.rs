@@ -5,6 +5,7 @@ use std::fmt;
 use serde::de::{self, Expected, Unexpected};
 
 use super::suggest::did_you_mean;
+use crate::quote::excerpt;
 
 #[derive(Debug)]
 pub(super) enum Error {
@@ -53,11 +54,11 @@ impl de::Error for Error {
     }
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        Self::Text(format!("`{variant}` is not known here"), did_you_mean(variant, expected, "it can be"))
+        Self::Text(format!("`{}` is not known here", excerpt(variant)), did_you_mean(variant, expected, "it can be"))
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        Self::Text(format!("`{field}` is not known here"), did_you_mean(field, expected, "known here are"))
+        Self::Text(format!("`{}` is not known here", excerpt(field)), did_you_mean(field, expected, "known here are"))
     }
 
     fn missing_field(field: &'static str) -> Self {

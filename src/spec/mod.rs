@@ -66,7 +66,7 @@ use node::{Node, Value};
 use problem::Source;
 
 pub use overrides::Override;
-pub use problem::{Place, Problem, Problems};
+pub use problem::{Part, Place, Problem, Problems};
 pub use reference::reference;
 pub use references::ReferenceUse;
 pub use schema::schema;
@@ -125,6 +125,11 @@ impl<K: Kind> Spec<K> {
         }
         families.retain(|_, stages| stages.len() > 1);
         families
+    }
+
+    /// Where a key of the whole file stands; the beginning of the file if it is not there.
+    pub fn place_of(&self, key: &str) -> Place {
+        self.root.find(None, &[key]).clone()
     }
 
     /// Where an option of a stage stands, by the keys and positions in lists that lead to it: `["model", "basic",

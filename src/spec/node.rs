@@ -2,12 +2,20 @@
 
 use super::problem::Place;
 use super::scalar::{Scalar, resolve};
+use crate::quote::excerpt;
 
 /// A key of a mapping.
 #[derive(Clone, Debug)]
 pub(super) struct Key {
     pub text: String,
     pub place: Place,
+}
+
+impl Key {
+    /// Its text, fit for a message.
+    pub fn shown(&self) -> String {
+        excerpt(&self.text)
+    }
 }
 
 /// A value and where it stands: a scalar with its quotes, a collection at its start, a blank value at its key.
@@ -108,7 +116,7 @@ impl Node {
             (Value::Mapping(_), _) => "a mapping".to_owned(),
             (_, Some((Scalar::Null, ""))) | (_, None) => "nothing".to_owned(),
             (_, Some((Scalar::Null | Scalar::Bool(_), text))) => format!("`{text}`"),
-            (_, Some((Scalar::Integer(_) | Scalar::Float(_), text))) => format!("the number {text}"),
+            (_, Some((Scalar::Integer(_) | Scalar::Float(_), text))) => format!("the number {}", excerpt(text)),
             (_, Some((Scalar::Text, text))) if text.chars().count() > 40 || text.contains(char::is_control) => "text".to_owned(),
             (_, Some((Scalar::Text, text))) => format!("the text `{text}`"),
         }

@@ -8,6 +8,7 @@ use super::node::{Key, Node, Value};
 use super::parse::parse;
 use super::problem::{Place, Problems, Source};
 use super::suggest::did_you_mean;
+use crate::quote::excerpt;
 
 /// A parameter and its value, as written after `-S`.
 ///
@@ -24,7 +25,7 @@ impl FromStr for Override {
             Some((path, _)) if !path.is_empty() && path.split('.').all(|name| !name.trim().is_empty()) => {
                 Ok(Self(text.to_owned()))
             }
-            _ => Err(format!("`{text}` is not of the form `path.to.param=value`, as in `advanced.epochs=3`")),
+            _ => Err(format!("`{}` is not of the form `path.to.param=value`, as in `advanced.epochs=3`", excerpt(text))),
         }
     }
 }
@@ -73,8 +74,8 @@ pub(super) fn apply(root: &mut Node, Override(text): &Override, keys: &[&str], p
     let stage = stages.iter_mut().find(|(key, _)| key.text == first.name);
     match stage {
         Some(_) if rest.is_empty() => {
-            let help = format!("name one of its options: `{}.option=value`", first.name);
-            problems.add_with_help(first.place.clone(), format!("`{}` is a stage", first.name), help);
+            let help = format!("name one of its options: `{}.option=value`", excerpt(first.name));
+            problems.add_with_help(first.place.clone(), format!("`{}` is a stage", excerpt(first.name)), help);
         }
         Some((_, node)) => {
             if let Some(options) = options(node) {
@@ -85,9 +86,9 @@ pub(super) fn apply(root: &mut Node, Override(text): &Override, keys: &[&str], p
             let mut known: Vec<&str> = names.iter().map(String::as_str).collect();
             let message = if rest.is_empty() {
                 known.extend(keys);
-                format!("there is no key and no stage `{}`", first.name)
+                format!("there is no key and no stage `{}`", excerpt(first.name))
             } else {
-                format!("there is no stage `{}`", first.name)
+                format!("there is no stage `{}`", excerpt(first.name))
             };
             let help = did_you_mean(first.name, &known, "known are");
             problems.push(super::Problem { place: first.place.clone(), message, help });
@@ -129,7 +130,7 @@ fn set(node: &mut Node, steps: &[Step<'_>], value: Node, problems: &mut Problems
         return;
     };
     let fail = |problems: &mut Problems, found: &str| {
-        problems.add(step.place.clone(), format!("there is no `{}` in {found}", step.name));
+        problems.add(step.place.clone(), format!("there is no `{}` in {found}", excerpt(step.name)));
     };
     match &mut node.value {
         Value::Mapping(entries) => {

@@ -12,6 +12,7 @@ use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StrI
 
 use super::node::{Key, Node, Value};
 use super::problem::{Place, Problems, Source};
+use crate::quote::{excerpt, excerpt_of};
 
 /// The most levels of nesting, those inside aliases counted.
 const MOST_LEVELS: usize = 64;
@@ -101,7 +102,7 @@ impl<'a> Builder<'a> {
             Event::UnresolvedAlias(name) => {
                 self.problems.add_with_help(
                     place,
-                    format!("nothing above is marked `&{name}`"),
+                    format!("nothing above is marked `&{}`", excerpt(&name)),
                     "mark it, or write the value out",
                 );
                 return Err(Stop);
@@ -156,7 +157,7 @@ impl<'a> Builder<'a> {
                 Value::Scalar { text, plain: true } if text == "<<" => merges.push((key.place, node)),
                 Value::Scalar { text, .. } => match lines.get(&text) {
                     Some(line) => {
-                        let message = format!("`{text}` is given twice; it is first on line {line}");
+                        let message = format!("`{}` is given twice; it is first on line {line}", excerpt(&text));
                         self.problems.add_with_help(key.place, message, "remove one");
                     }
                     None => {
@@ -215,7 +216,7 @@ impl<'a> Builder<'a> {
     fn syntax(&mut self, error: &ScanError) -> Stop {
         let marker = error.marker();
         let place = Place::new(self.source, marker.line().max(1), marker.col() + 1, 1);
-        let message = format!("this is not YAML: {}", error.kind());
+        let message = format!("this is not YAML: {}", excerpt_of(&error.kind().to_string(), 200));
         match advice(error.kind()) {
             Some(help) => self.problems.add_with_help(place, message, help),
             None => self.problems.add(place, message),

@@ -3,6 +3,8 @@
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
+use crate::quote::{excerpt_of, is_invisible};
+
 /// A text that was read: the file, or one `-S path=value` of the command line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Source {
@@ -84,7 +86,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.source {
             Source::File { name, .. } => write!(f, "{name}:{}:{}", self.line, self.column),
-            Source::Override { text } => write!(f, "-S {text}"),
+            Source::Override { text } => write!(f, "-S {}", excerpt_of(text, WINDOW)),
         }
     }
 }
@@ -154,14 +156,14 @@ impl Problems {
     }
 
     /// All problems as text for people, with an empty line between two, as [`Problem::render`] writes each.
-    pub fn render(&self, coloured: bool) -> String {
-        self.iter().map(|problem| problem.render(coloured)).collect::<Vec<_>>().join("\n")
+    pub fn render(&self, paint: &dyn Fn(Part, &str) -> String) -> String {
+        self.iter().map(|problem| problem.render(paint)).collect::<Vec<_>>().join("\n")
     }
 }
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.render(false))
+        f.write_str(&self.render(&|_, text| text.to_owned()))
     }
 }
 
@@ -182,12 +184,27 @@ impl IntoIterator for Problems {
     }
 }
 
+/// What a piece of a rendered problem is, so that it can be set off from the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Where: `pipeline.yaml:31:14`.
+    Place,
+    /// What is wrong.
+    Message,
+    /// What to do.
+    Help,
+    /// The number of the source line and what frames it.
+    Margin,
+    /// The carets.
+    Mark,
+}
+
 /// The most characters of a source line that are shown.
 const WINDOW: usize = 120;
 
 impl Problem {
     /// The place, the message and the help on one line; then the source line and carets under the exact spot. Of a very
-    /// long line only the part around the spot is shown. With `coloured`, ANSI escapes set off the parts.
+    /// long line only the part around the spot is shown. Every piece goes through `paint`.
     ///
     /// ```text
     /// pipeline.yaml:31:14: stage `vote` reads `cnn_d`, which no stage makes; did you mean `cnn_c`?
@@ -195,8 +212,7 @@ impl Problem {
     /// 31 |     models: [cnn_d]
     ///    |              ^^^^^
     /// ```
-    pub fn render(&self, coloured: bool) -> String {
-        let paint = |code: &str, text: &str| if coloured { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() };
+    pub fn render(&self, paint: &dyn Fn(Part, &str) -> String) -> String {
         let place = &self.place;
         let line: Vec<char> = place.source.line(place.line).chars().map(visible).collect();
         let start = (place.column - 1).min(line.len());
@@ -212,21 +228,25 @@ impl Problem {
             Source::Override { .. } => "-S".to_owned(),
         };
         let margin = number.len();
-        let bar = paint("1;34", "|");
-        let mut text = format!("{}: {}", paint("1", &place.to_string()), paint("1;31", &self.message));
+        let bar = paint(Part::Margin, "|");
+        let mut text = format!("{}: {}", paint(Part::Place, &place.to_string()), paint(Part::Message, &self.message));
         if let Some(help) = &self.help {
-            let _ = write!(text, "; {}", paint("32", help));
+            let _ = write!(text, "; {}", paint(Part::Help, help));
         }
         let _ = writeln!(text, "\n{:margin$} {bar}", "");
-        let _ = writeln!(text, "{} {}", paint("1;34", &number), format!("{bar} {shown}").trim_end());
-        let _ = writeln!(text, "{:margin$} {bar} {:indent$}{}", "", "", paint("1;31", &"^".repeat(carets)));
+        let _ = writeln!(text, "{} {}", paint(Part::Margin, &number), format!("{bar} {shown}").trim_end());
+        let _ = writeln!(text, "{:margin$} {bar} {:indent$}{}", "", "", paint(Part::Mark, &"^".repeat(carets)));
         text
     }
 }
 
-/// A character as one column of a terminal: control characters, tabs among them, as blanks.
+/// A character as one column of a terminal: tabs as blanks, what shows nothing as the sign for an unknown character.
 fn visible(character: char) -> char {
-    if character.is_control() { ' ' } else { character }
+    match character {
+        '\t' => ' ',
+        character if is_invisible(character) => '\u{fffd}',
+        character => character,
+    }
 }
 
 #[cfg(test)]
@@ -281,19 +301,19 @@ mod tests {
     #[test]
     fn long_lines_are_shown_around_the_spot_and_ends_are_clipped() {
         let file = Source::file("p.yaml", &format!("{} here {}", "a".repeat(200), "b".repeat(200)));
-        insta::assert_snapshot!(problem(&file, (1, 202, 4), None).render(false), @r"
+        insta::assert_snapshot!(problem(&file, (1, 202, 4), None).render(&|_, text| text.to_owned()), @r"
         p.yaml:1:202: `epoch` is not known
           |
         1 | …aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa here bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb…
           |                                          ^^^^
         ");
-        insta::assert_snapshot!(problem(&Source::file("p.yaml", "ab"), (1, 2, 99), None).render(false), @r"
+        insta::assert_snapshot!(problem(&Source::file("p.yaml", "ab"), (1, 2, 99), None).render(&|_, text| text.to_owned()), @r"
         p.yaml:1:2: `epoch` is not known
           |
         1 | ab
           |  ^
         ");
-        insta::assert_snapshot!(problem(&Source::file("p.yaml", ""), (1, 1, 0), None).render(false), @r"
+        insta::assert_snapshot!(problem(&Source::file("p.yaml", ""), (1, 1, 0), None).render(&|_, text| text.to_owned()), @r"
         p.yaml:1:1: `epoch` is not known
           |
         1 |
@@ -302,10 +322,9 @@ mod tests {
     }
 
     #[test]
-    fn colours_only_when_asked() {
+    fn every_part_can_be_set_off() {
         let problem = problem(&Source::file("p.yaml", "epoch"), (1, 1, 5), Some("remove it"));
-        assert!(!problem.render(false).contains('\x1b'));
-        let coloured = problem.render(true);
-        assert!(coloured.contains("\x1b[1;31m^^^^^\x1b[0m") && coloured.contains("\x1b[32mremove it\x1b[0m"), "{coloured:?}");
+        let shown = problem.render(&|part, text| format!("<{part:?} {text}>"));
+        assert!(shown.contains("<Mark ^^^^^>") && shown.contains("<Help remove it>"), "{shown}");
     }
 }

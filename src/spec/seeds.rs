@@ -44,7 +44,13 @@ pub(super) fn write_out(stages: &mut Vec<(Key, Node)>, problems: &mut Problems) 
         let Some((id, (seeds, option))) = key.text.parse::<StageId>().ok().zip(seeds(node)) else { continue };
         let mut further = Vec::new();
         for number in 1..=seeds.get() {
-            let copy: StageId = format!("{id}-{number}").parse().expect("a name with a number is a name");
+            let copy: StageId = match format!("{id}-{number}").parse() {
+                Ok(copy) => copy,
+                Err(message) => {
+                    problems.add_with_help(key.place.clone(), message, "shorten it, so that a number can follow it");
+                    break;
+                }
+            };
             match written.iter().find(|(key, _)| key.text == copy.as_str()) {
                 Some((taken, _)) => {
                     let message = format!(
@@ -201,7 +207,7 @@ stages:
         8 |   wrong:   { train: { data: raw, model: basic, epochs: 0, seeds: 2 } }
           |                                                        ^
 
-        pipeline.yaml:9:66: `seeds`: 101 is out of range: a number of seeds is 1 to 100
+        pipeline.yaml:9:66: `seeds`: 101 is out of range: a number of seeds is at most 100
           |
         9 |   many:    { train: { data: raw, model: basic, epochs: 1, seeds: 101 } }
           |                                                                  ^^^

@@ -1,5 +1,7 @@
 //! What the user may have meant.
 
+use crate::quote::excerpt;
+
 /// The candidate nearest to `typed`, if it is near enough to be a slip: other case, `-` for `_`, a typing error in every
 /// three letters (Damerau–Levenshtein), or one name the beginning of the other.
 pub(super) fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -19,7 +21,7 @@ pub(super) fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a 
 /// ``did you mean `epochs`?``, or ``known here are `data`, `epochs` `` where nothing is near; `None` without candidates.
 pub(super) fn did_you_mean(typed: &str, candidates: &[&str], introduction: &str) -> Option<String> {
     match nearest(typed, candidates.iter().copied()) {
-        Some(near) => Some(format!("did you mean `{near}`?")),
+        Some(near) => Some(format!("did you mean `{}`?", excerpt(near))),
         None if candidates.is_empty() => None,
         None => Some(format!("{introduction} {}", list(candidates))),
     }
@@ -27,7 +29,7 @@ pub(super) fn did_you_mean(typed: &str, candidates: &[&str], introduction: &str)
 
 /// `` `a`, `b`, `c` ``, at most twenty of them.
 pub(super) fn list<S: AsRef<str>>(names: &[S]) -> String {
-    let shown = names.iter().take(20).map(|name| format!("`{}`", name.as_ref())).collect::<Vec<_>>().join(", ");
+    let shown = names.iter().take(20).map(|name| format!("`{}`", excerpt(name.as_ref()))).collect::<Vec<_>>().join(", ");
     if names.len() > 20 { format!("{shown}, … ({} in all)", names.len()) } else { shown }
 }
 

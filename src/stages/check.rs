@@ -1,16 +1,21 @@
 //! The check of a whole pipeline before anything runs: every option that makes sense alone must also make sense beside the
 //! stages it reads. All problems are collected, each with its place.
 
+mod alone;
+mod data;
+mod places;
+
 use super::facts::{DataFacts, Facts, ModelFacts};
 use super::kind::StageKind;
-use crate::data::augment::Augmenter;
-use crate::data::merge::MergeOptions;
 use crate::ensemble::{TemperatureChoice, WeightChoice};
+use crate::fault::Fault;
+use crate::fs::names;
 use crate::graph::{DataRef, ModelRef, StageId};
 use crate::infer::{Engine, Precision};
 use crate::nn::{ModelOptions, Normalisation, Views};
+use crate::quote::excerpt;
 use crate::score::{OnError, OutputFormat, ScoreOptions};
-use crate::spec::{Kind as _, Problem, Problems, Spec, StageSpec};
+use crate::spec::{Problem, Problems, Spec, StageSpec};
 use crate::train::{DistillOptions, OverlayError, TrainOptions, TrainSettings};
 use crate::tune::{Range, TuneOptions};
 
@@ -22,10 +27,14 @@ pub(super) fn check(spec: &Spec<StageKind>) -> (Facts, Problems) {
             // A further seed: what is wrong with it was said of the first.
             Some(facts) if stage.id != stage.entry => drop(checker.facts.models.insert(stage.id.clone(), facts)),
             _ if stage.id != stage.entry => {}
-            _ => checker.stage(stage),
+            _ => {
+                checker.alone(stage);
+                checker.stage(stage);
+            }
         }
     }
-    checker.outputs();
+    checker.artifacts();
+    checker.publications();
     (checker.facts, checker.problems)
 }
 
@@ -46,23 +55,8 @@ impl Checker<'_> {
                 self.facts.files.insert(id.clone(), facts);
             }
             StageKind::Merge(options) => self.merge(id, options),
-            StageKind::Split(options) => {
-                let Some(data) = self.facts.data.get(options.data.stage()).cloned() else { return };
-                if data.test && options.test.is_some() {
-                    let message =
-                        format!("`{}` has a test part already; `test` would take another from its training part", options.data);
-                    self.problem(id, &["test"], message, "leave out `test`");
-                }
-                let test = data.test || options.test.is_some();
-                self.facts.data.insert(id.clone(), DataFacts { validation: true, test, origin: id.clone(), ..data });
-            }
-            StageKind::Augment(options) => {
-                let Some(data) = self.facts.data.get(options.data.stage()).cloned() else { return };
-                if let Err(error) = Augmenter::new(&options.augmentation(), data.shape) {
-                    self.problem(id, &[], format!("{error:#}"), "");
-                }
-                self.facts.data.insert(id.clone(), DataFacts { varied: options.copies == 0, ..data });
-            }
+            StageKind::Split(options) => self.split(id, options),
+            StageKind::Augment(options) => self.augment(id, options),
             StageKind::Tune(options) => self.tune(id, options),
             StageKind::Train(options) => self.train(id, options),
             StageKind::Distill(options) => self.distill(id, options),
@@ -134,6 +128,7 @@ impl Checker<'_> {
                 {
                     self.exported(id, &["gate", "model"], options.export.stage(), model);
                 }
+                self.verified_data(id, options.export.stage(), &options.data);
             }
             StageKind::Score(options) => {
                 if options.input.iter().any(|pattern| pattern.to_string() == "-") {
@@ -144,8 +139,10 @@ impl Checker<'_> {
                     let Some(path) = path else { continue };
                     let is_below = path.components().all(|part| matches!(part, std::path::Component::Normal(_)));
                     if !is_below || path.as_os_str().is_empty() {
-                        let message = format!("`{}` is not below the folder of artifacts", path.display());
+                        let message = format!("`{}` is not below the folder of artifacts", excerpt(&path.to_string_lossy()));
                         self.problem(id, &[key], message, "write a relative path without `..`");
+                    } else if let Some((message, help)) = names::fault(path, ".manifest.json") {
+                        self.problem(id, &[key], message, help);
                     }
                 }
                 self.scoring(id, options);
@@ -164,7 +161,7 @@ impl Checker<'_> {
     /// What a `score` stage asks for must have a meaning.
     fn scoring(&mut self, id: &StageId, options: &ScoreOptions) {
         if options.format.is_none() && OutputFormat::of(&options.output).is_none() {
-            let message = format!("the name `{}` tells no format", options.output.display());
+            let message = format!("the name `{}` tells no format", excerpt(&options.output.to_string_lossy()));
             self.problem(id, &["output"], message, "end it in .csv, .jsonl or .parquet, or give `format`");
         }
         if options.on_error == OnError::Fail {
@@ -204,6 +201,14 @@ impl Checker<'_> {
         }
     }
 
+    /// Faults of the options below `path`.
+    fn faults(&mut self, stage: &StageId, path: &[&str], faults: Vec<Fault>) {
+        for fault in faults {
+            let path: Vec<&str> = path.iter().copied().chain(fault.path.iter().map(String::as_str)).collect();
+            self.problem(stage, &path, fault.message, &fault.help);
+        }
+    }
+
     fn problem(&mut self, stage: &StageId, path: &[&str], message: impl Into<String>, help: &str) {
         let help = (!help.is_empty()).then(|| help.to_owned());
         self.problems.push(Problem {
@@ -211,31 +216,6 @@ impl Checker<'_> {
             message: format!("stage `{stage}`: {}", message.into()),
             help,
         });
-    }
-
-    fn merge(&mut self, id: &StageId, options: &MergeOptions) {
-        let files = match &options.data {
-            Some(files) => match self.facts.files.get(files.stage()) {
-                Some(facts) => Some(facts.clone()),
-                None => return,
-            },
-            None => None,
-        };
-        let shape = options.image.or(files.as_ref().map(|facts| facts.shape));
-        let classes = options.classes.clone().or(files.and_then(|facts| facts.classes));
-        if shape.is_none() {
-            self.problem(
-                id,
-                &[],
-                "the shape of the images is not known",
-                "add `image: { channels: 1, height: 28, width: 28 }`, or `data:` with a `fetch` stage",
-            );
-        }
-        if let Some(shape) = shape {
-            let (origin, test) = (id.clone(), options.test.is_some());
-            let facts = DataFacts { shape, classes, validation: false, test, origin, varied: false };
-            self.facts.data.insert(id.clone(), facts);
-        }
     }
 
     fn train(&mut self, id: &StageId, options: &TrainOptions) {
@@ -328,9 +308,6 @@ impl Checker<'_> {
         name: &DataRef,
         data: &DataFacts,
     ) {
-        if let Err(message) = settings.check() {
-            self.problem(id, &[], message, "");
-        }
         self.builds(id, &["model"], model, data);
         if let Err(error) = views.check(data.shape) {
             self.problem(id, &["views", "shift"], error.message, "");
@@ -348,9 +325,6 @@ impl Checker<'_> {
             let message = format!("trials are judged on the validation part, but `{}` has none", options.data);
             self.problem(id, &["data"], message, "put a `split` stage before");
         }
-        if let Err(message) = options.train.check() {
-            self.problem(id, &["train"], message, "");
-        }
         let base = TrainOptions::new(options.data.clone(), options.model.clone(), options.train.clone());
         for (path, range) in options.search.iter() {
             match fits(&base, path, range) {
@@ -362,11 +336,16 @@ impl Checker<'_> {
 
     /// The model must fit the images.
     fn builds(&mut self, id: &StageId, path: &[&str], model: &ModelOptions, data: &DataFacts) {
-        // Where only the labels will tell how many classes there are, the training itself finds out what does not fit.
-        let Some(classes) = &data.classes else { return };
-        let channels = data.shape.channels;
-        let normalisation = Normalisation { mean: vec![0.0; channels], deviation: vec![1.0; channels] };
-        if let Err(error) = model.build(data.shape, classes.len(), normalisation) {
+        let built = match &data.classes {
+            // Where only the labels will tell how many classes there are, the training finds out whether the last layer fits.
+            None => model.fits(data.shape),
+            Some(classes) => {
+                let channels = data.shape.channels;
+                let normalisation = Normalisation { mean: vec![0.0; channels], deviation: vec![1.0; channels] };
+                model.build(data.shape, classes.len(), normalisation).map(drop)
+            }
+        };
+        if let Err(error) = built {
             self.problem(id, path, format!("the model does not fit images of {}: {error}", data.shape), "");
         }
     }
@@ -388,6 +367,19 @@ impl Checker<'_> {
                 let message = format!("`{model}` was trained on other images or classes than those of `{data}`");
                 self.problem(id, &["models", &index.to_string()], message, "");
             }
+        }
+    }
+
+    /// The files of an export are verified on images and classes like those that their models were trained on.
+    fn verified_data(&mut self, id: &StageId, export: &StageId, data: &DataRef) {
+        let Some(facts) = self.facts.data.get(data.stage()) else { return };
+        let mut models = self.facts.exports.get(export).into_iter().flatten();
+        let is_other = |model: &&StageId| {
+            self.facts.models.get(*model).is_some_and(|model| model.shape != facts.shape || model.classes != facts.classes)
+        };
+        if let Some(model) = models.find(is_other).cloned() {
+            let message = format!("`{model}` was trained on other images or classes than those of `{data}`");
+            self.problem(id, &["data"], message, "name the data that the models were trained on");
         }
     }
 
@@ -431,43 +423,9 @@ impl Checker<'_> {
         let help = format!("`{export}` exports {}", names.join(", "));
         self.problem(id, path, format!("`{model}` is not among the models of `{export}`"), &help);
     }
-
-    /// No two stages may publish the same file.
-    fn outputs(&mut self) {
-        let mut taken: Vec<(&StageId, String)> = Vec::new();
-        let mut faults = Vec::new();
-        for stage in &self.spec.stages {
-            let files: Vec<String> = match &stage.kind {
-                StageKind::Score(options) => [Some(&options.output), options.rejects.as_ref()]
-                    .iter()
-                    .flatten()
-                    .map(|path| path.display().to_string())
-                    .collect(),
-                StageKind::Export(_) => vec!["labels.txt".to_owned()],
-                StageKind::Report(_) => vec![format!("{}.html", stage.id)],
-                StageKind::Train(_) | StageKind::Distill(_) | StageKind::Ensemble(_) => vec![stage.id.to_string()],
-                _ => Vec::new(),
-            };
-            for file in files {
-                match taken.iter().find(|(_, other)| *other == file) {
-                    Some((other, _)) => {
-                        faults.push((stage.id.clone(), format!("`{other}` ({}) writes `{file}` too", kind_of(self.spec, other))))
-                    }
-                    None => taken.push((&stage.id, file)),
-                }
-            }
-        }
-        for (id, message) in faults {
-            self.problem(&id, &[], message, "give one of them another name");
-        }
-    }
 }
 
 /// The options with each extreme of a parameter's range, or why one of them cannot stand there.
 fn fits(options: &TrainOptions, path: &str, range: &Range) -> Result<Vec<TrainOptions>, OverlayError> {
     range.extremes().into_iter().map(|value| options.with_parameters(&[(path.to_owned(), value)].into())).collect()
-}
-
-fn kind_of(spec: &Spec<StageKind>, id: &StageId) -> &'static str {
-    spec.stage(id).map_or("stage", |stage| stage.kind.name())
 }

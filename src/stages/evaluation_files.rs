@@ -18,6 +18,10 @@ use crate::metrics::Calibration;
 use crate::nn::Views;
 use crate::train::{Ending, TrainSettings, Trained, history_csv};
 
+/// The files that people look for, by name.
+pub(super) const NAMES: [&str; 5] =
+    ["metrics.json", "history.csv", "confusion_matrix.csv", "classification_report.txt", "MODEL_CARD.md"];
+
 /// What a training leaves beside its weights.
 pub(super) struct TrainingFiles<'a> {
     /// The result.
@@ -105,7 +109,7 @@ pub(super) fn measurements() -> Vec<PathBuf> {
 
 /// Where the files go below the artifacts folder.
 pub(super) fn publish(id: &StageId, out: &Path) -> Vec<(PathBuf, PathBuf)> {
-    ["metrics.json", "history.csv", "confusion_matrix.csv", "classification_report.txt", "MODEL_CARD.md"]
+    NAMES
         .into_iter()
         .filter(|name| fs::stamp(&out.join(name)).is_some())
         .map(|name| (PathBuf::from(name), Path::new(id.as_str()).join(name)))

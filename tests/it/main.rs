@@ -1,5 +1,6 @@
 //! The integration tests: one binary, a module for each topic.
 
+mod advice;
 mod burn_onnx;
 mod fashion_mnist;
 mod pipelines;

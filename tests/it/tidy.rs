@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Modules of the crate root that every room may use.
-const COMMON: &[&str] = &["digest", "fs", "panics", "progress", "quote", "seed", "units"];
+const COMMON: &[&str] = &["digest", "fault", "fs", "panics", "progress", "quote", "seed", "units"];
 
 /// Each room and the rooms it may import.
 const ROOMS: &[(&str, &[&str])] = &[

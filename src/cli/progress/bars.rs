@@ -7,9 +7,10 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::line;
-use crate::cli::text::Paint;
+use crate::cli::text::{Paint, finished};
 use crate::engine::{Event, Events};
 use crate::graph::StageId;
+use crate::quote::printable;
 
 const TICK: Duration = Duration::from_millis(120);
 
@@ -49,7 +50,7 @@ impl Events for Bars {
     fn on(&self, event: &Event<'_>) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(line) = line(event, self.width, self.paint) {
-            let _ = self.all.println(line); // a terminal that is gone must not end the run
+            let _ = self.all.println(finished(&line, self.paint.is_coloured())); // a terminal that is gone must not end the run
         }
         match event {
             Event::Started { stage, .. } => {
@@ -60,14 +61,14 @@ impl Events for Bars {
                 bar.set_style(style(*total, unit, self.paint.is_coloured()));
                 bar.set_length(*total);
                 bar.reset();
-                bar.set_message((*what).to_owned());
+                bar.set_message(printable(what).into_owned());
                 *part = (*what).to_owned();
             }
             Event::Advance { stage, done, message } => {
                 if let Some(Running { bar, what }) = running.get(*stage) {
                     bar.set_position(*done);
                     if !message.is_empty() {
-                        bar.set_message(format!("{what}, {message}"));
+                        bar.set_message(printable(&format!("{what}, {message}")).into_owned());
                     }
                 }
             }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::engine::{Clock, Event, Events, describe};
 use crate::graph::StageId;
+use crate::quote::printable_json;
 
 /// Writes JSON lines.
 pub(super) struct Json<'a, W> {
@@ -29,7 +30,8 @@ impl<W: Write + Send> Events for Json<'_, W> {
         }
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         // A log that nobody reads any more must not end the run.
-        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+        let line = line.to_string();
+        let _ = writeln!(out, "{}", printable_json(&line)).and_then(|()| out.flush());
     }
 }
 

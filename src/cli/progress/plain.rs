@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::line;
-use crate::cli::text::{Paint, bytes, duration, number};
+use crate::cli::text::{Paint, bytes, duration, finished, number};
 use crate::engine::{Clock, Event, Events};
 use crate::graph::StageId;
 
@@ -65,6 +65,7 @@ impl<W: Write + Send> Events for Plain<'_, W> {
             },
         };
         // A log that nobody reads any more must not end the run.
+        let text = finished(&text, self.paint.is_coloured());
         let _ = writeln!(state.out, "{text}").and_then(|()| state.out.flush());
     }
 }

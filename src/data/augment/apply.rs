@@ -1,10 +1,11 @@
 //! What happens to one image in one epoch.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rand::RngExt;
 
 use super::{Augmentation, Flip};
 use crate::data::{ImageShape, View};
+use crate::fault;
 use crate::seed::{Rng, Seed};
 
 /// The epoch in whose place the random start of alternating flips is drawn; no training gets that far.
@@ -23,16 +24,7 @@ impl Augmenter {
     /// # Errors
     /// When images could be moved out of sight, or the erased square does not fit into them.
     pub fn new(augmentation: &Augmentation, shape: ImageShape) -> Result<Self> {
-        let side = shape.height.min(shape.width);
-        ensure!(
-            augmentation.shift < side,
-            "`shift: {}` moves images of {shape} out of sight: it must be below {side}",
-            augmentation.shift
-        );
-        if let Some(erase) = augmentation.erase {
-            let longest = erase.size.longest();
-            ensure!(longest <= side, "`erase` wants squares of side {longest}, images of {shape} hold none above {side}");
-        }
+        fault::none(augmentation.faults(shape))?;
         Ok(Self { augmentation: augmentation.clone(), shape })
     }
 
@@ -272,8 +264,8 @@ mod tests {
     #[test]
     fn what_makes_no_sense_for_the_images_is_refused() {
         let error = |options| augmenter(options, SHAPE).unwrap_err().to_string();
-        insta::assert_snapshot!(error(r#""shift": 4"#), @"`shift: 4` moves images of 2×5×4 out of sight: it must be below 4");
-        insta::assert_snapshot!(error(r#""erase": {"probability": 1.0, "size": [2, 5]}"#), @"`erase` wants squares of side 5, images of 2×5×4 hold none above 4");
+        insta::assert_snapshot!(error(r#""shift": 4"#), @"`shift: 4` moves images of 2×5×4 out of sight; make it less than 4");
+        insta::assert_snapshot!(error(r#""erase": {"probability": 1.0, "size": [2, 5]}"#), @"`erase` wants squares of side 5, images of 2×5×4 hold none above 4; make them smaller");
     }
 
     proptest! {

@@ -20,6 +20,8 @@ use serde::{Deserialize, Serialize};
 pub use apply::Augmenter;
 pub use materialise::{Augmented, augment};
 
+use super::ImageShape;
+use crate::fault::Fault;
 use crate::graph::DataRef;
 use crate::units::{Fraction, NonNegative, Probability};
 
@@ -99,6 +101,23 @@ pub struct Augmentation {
 impl Default for Augmentation {
     fn default() -> Self {
         Self { flip: Flip::None, shift: 0, rotate: no_rotation(), scale: None, brightness: None, erase: None }
+    }
+}
+
+impl Augmentation {
+    /// What makes no sense for images of `shape`: a move out of sight, a square that does not fit.
+    pub fn faults(&self, shape: ImageShape) -> Vec<Fault> {
+        let side = shape.height.min(shape.width);
+        let mut faults = Vec::new();
+        if self.shift >= side {
+            let message = format!("`shift: {}` moves images of {shape} out of sight", self.shift);
+            faults.push(Fault::new(&["shift"], message, format!("make it less than {side}")));
+        }
+        if let Some(longest) = self.erase.map(|erase| erase.size.longest()).filter(|&longest| longest > side) {
+            let message = format!("`erase` wants squares of side {longest}, images of {shape} hold none above {side}");
+            faults.push(Fault::new(&["erase", "size"], message, "make them smaller"));
+        }
+        faults
     }
 }
 

@@ -15,6 +15,9 @@ use std::io::Read;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::fault::Fault;
+use crate::quote::excerpt;
+
 pub use layout::{Column, CsvLayout, LabelColumn, LayoutError};
 pub use plain::{Cells, PlainRows};
 pub use records::{BYTE_ORDER_MARK, first_record, last_record};
@@ -44,6 +47,18 @@ impl Default for CsvOptions {
             header: Header::Auto,
             ignore: Vec::new(),
         }
+    }
+}
+
+impl CsvOptions {
+    /// What contradicts itself: a label that is called like a pixel.
+    pub fn faults(&self) -> Vec<Fault> {
+        let is_pixel = self.pixels.number(&self.label).is_some();
+        let fault = || {
+            let message = format!("`{}` is the label's name, and by `{}` that of a pixel", excerpt(&self.label), self.pixels);
+            Fault::new(&["label"], message, "name the label's column, or give the pixels another pattern")
+        };
+        is_pixel.then(fault).into_iter().collect()
     }
 }
 
@@ -91,9 +106,10 @@ impl TryFrom<String> for PixelPattern {
             Some((prefix, suffix)) if !suffix.contains("{n}") => {
                 Ok(Self { prefix: prefix.to_owned(), suffix: suffix.to_owned() })
             }
-            _ => {
-                Err(format!("`{text}` does not say where the number of the pixel stands: write `{{n}}` once, as in `pixel{{n}}`"))
-            }
+            _ => Err(format!(
+                "`{}` does not say where the number of the pixel stands: write `{{n}}` once, as in `pixel{{n}}`",
+                excerpt(&text)
+            )),
         }
     }
 }

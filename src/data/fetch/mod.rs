@@ -23,9 +23,13 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use ureq::http::Uri;
+
 use super::garments::CLASSES;
 use super::{DataError, FileList, ImageShape};
+use crate::fault::Fault;
 use crate::progress::Progress;
+use crate::quote::excerpt;
 use crate::seed::Seed;
 use crate::units::{Count, Positive};
 
@@ -104,6 +108,22 @@ fn default_timeout() -> Positive {
 }
 
 impl FetchOptions {
+    /// What cannot be: an address that is none, a time beyond all clocks.
+    pub fn faults(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let is_address = self.url.parse::<Uri>().is_ok_and(|address| {
+            matches!(address.scheme_str(), Some("http" | "https")) && address.host().is_some_and(|host| !host.is_empty())
+        });
+        if !is_address {
+            let message = format!("`{}` is not the address of a folder", excerpt(&self.url));
+            faults.push(Fault::new(&["url"], message, "write one that begins with `http://`, or leave out `url`"));
+        }
+        if std::time::Duration::try_from_secs_f64(self.timeout_seconds.get()).is_err() {
+            faults.push(Fault::new(&["timeout_seconds"], "no clock counts so many seconds", "write fewer"));
+        }
+        faults
+    }
+
     /// Whether what is fetched may depend on the seed.
     pub fn may_draw(&self) -> bool {
         self.dataset == Dataset::Garments || self.otherwise.is_some()

@@ -25,11 +25,11 @@ use super::files::FileList;
 use super::format::{Format, Images, Problems, ReadError, Request};
 use super::pattern::Patterns;
 use super::seen::Seen;
-use super::{DataError, DataInfo, DataSet, ImageShape, Label, LabelledImages, Part};
+use super::{DataError, DataInfo, DataSet, ImageShape, Label, LabelledImages, Part, classes};
 use crate::digest::Digest;
-use crate::fs;
 use crate::graph::FilesRef;
 use crate::progress::Progress;
+use crate::{fault, fs};
 
 /// The options of a `merge` stage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -127,13 +127,7 @@ impl MergeOptions {
 }
 
 fn check_classes(classes: &[String]) -> Result<()> {
-    ensure!(classes.len() >= 2, "there must be at least 2 classes, not {}", classes.len());
-    ensure!(classes.len() <= 256, "there can be at most 256 classes, not {}", classes.len());
-    for (index, class) in classes.iter().enumerate() {
-        ensure!(!class.trim().is_empty(), "class {index} has no name");
-        ensure!(!classes[..index].contains(class), "two classes are called `{class}`");
-    }
-    Ok(())
+    Ok(fault::none(classes::faults(classes))?)
 }
 
 fn reader(format: Format) -> &'static dyn super::format::ImageFormat {

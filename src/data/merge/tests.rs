@@ -177,8 +177,8 @@ fn classes_that_nobody_names_are_numbers() {
     let merged = case.check(&[(2, [1, 2]), (0, [3, 4])]);
     assert_eq!(merged.data.info.classes, ["0", "1", "2"]);
     insta::assert_snapshot!(merged.report.notes.join("\n"), @"there are no training images of the class `1`");
-    insta::assert_snapshot!(Case::new(r#"{"train": "p.csv"}"#).file("p.csv", "0,1,2\n").error(), @"the labels name the classes, as nothing else does: there must be at least 2 classes, not 1");
-    insta::assert_snapshot!(Case::new(r#"{"train": "p.csv", "classes": ["a", "a"]}"#).file("p.csv", "0,1,2\n").error(), @"two classes are called `a`");
+    insta::assert_snapshot!(Case::new(r#"{"train": "p.csv"}"#).file("p.csv", "0,1,2\n").error(), @"the labels name the classes, as nothing else does: there must be at least 2 classes, not 1; name every class, in the order of the labels");
+    insta::assert_snapshot!(Case::new(r#"{"train": "p.csv", "classes": ["a", "a"]}"#).file("p.csv", "0,1,2\n").error(), @"two classes are called `a`, 0 and 1; give each class a name of its own");
     insta::assert_snapshot!(Case::new(r#"{"train": "p.csv", "image": null}"#).file("p.csv", "0,1,2\n").error(), @"nothing says what shape the images have; add `image: { channels: 1, height: 28, width: 28 }`, or as it is");
 }
 

@@ -1,5 +1,7 @@
 //! `{1..6}` and `{a,b}`: the texts that a pattern with braces spells out.
 
+use crate::quote::excerpt;
+
 /// More parts than this are taken for a slip of the pen.
 const MOST_PARTS: usize = 100_000;
 
@@ -12,11 +14,11 @@ pub(super) fn expand(pattern: &str) -> Result<Vec<String>, String> {
     let mut rest = pattern;
     while let Some((before, after)) = rest.split_once('{') {
         let Some((inside, after)) = after.split_once('}') else {
-            return Err(format!("`{pattern}` opens a brace that nothing closes"));
+            return Err(format!("`{}` opens a brace that nothing closes", excerpt(pattern)));
         };
-        let choices = choices(inside).map_err(|why| format!("`{pattern}`: {why}"))?;
+        let choices = choices(inside).map_err(|why| format!("`{}`: {why}", excerpt(pattern)))?;
         if choices.len() * texts.len() > MOST_PARTS {
-            return Err(format!("`{pattern}` names more than {MOST_PARTS} files"));
+            return Err(format!("`{}` names more than {MOST_PARTS} files", excerpt(pattern)));
         }
         check_closed(pattern, before)?;
         texts = texts.iter().flat_map(|text| choices.iter().map(move |choice| format!("{text}{before}{choice}"))).collect();
@@ -30,7 +32,7 @@ pub(super) fn expand(pattern: &str) -> Result<Vec<String>, String> {
 }
 
 fn check_closed(pattern: &str, outside: &str) -> Result<(), String> {
-    if outside.contains('}') { Err(format!("`{pattern}` closes a brace that nothing opens")) } else { Ok(()) }
+    if outside.contains('}') { Err(format!("`{}` closes a brace that nothing opens", excerpt(pattern))) } else { Ok(()) }
 }
 
 fn choices(inside: &str) -> Result<Vec<String>, String> {
@@ -43,20 +45,19 @@ fn choices(inside: &str) -> Result<Vec<String>, String> {
     if inside.contains(',') {
         return Ok(inside.split(',').map(str::to_owned).collect());
     }
-    Err(format!("`{{{inside}}}` is neither a range such as `{{1..6}}` nor a list such as `{{a,b}}`"))
+    Err(format!("`{{{}}}` is neither a range such as `{{1..6}}` nor a list such as `{{a,b}}`", excerpt(inside)))
 }
 
 fn range(first: &str, last: &str) -> Result<Vec<String>, String> {
     let number = |text: &str| {
         let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        text.parse::<u32>()
-            .ok()
-            .filter(|_| is_number)
-            .ok_or_else(|| format!("`{{{first}..{last}}}` is not a range of whole numbers such as `{{1..6}}`"))
+        text.parse::<u32>().ok().filter(|_| is_number).ok_or_else(|| {
+            format!("`{{{}..{}}}` is not a range of whole numbers such as `{{1..6}}`", excerpt(first), excerpt(last))
+        })
     };
     let (from, to) = (number(first)?, number(last)?);
     if usize::try_from(from.abs_diff(to)).is_ok_and(|steps| steps >= MOST_PARTS) {
-        return Err(format!("`{{{first}..{last}}}` names more than {MOST_PARTS} files"));
+        return Err(format!("`{{{}..{}}}` names more than {MOST_PARTS} files", excerpt(first), excerpt(last)));
     }
     let padded = [first, last].into_iter().any(|text| text.len() > 1 && text.starts_with('0'));
     let width = if padded { first.len().max(last.len()) } else { 0 };

@@ -13,6 +13,7 @@ mod braces;
 mod wildcard;
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -23,6 +24,7 @@ use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::fs;
+use crate::quote::excerpt;
 
 /// One pattern. Written as text; its braces were checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -38,8 +40,12 @@ impl FromStr for Pattern {
         }
         if text.split('/').any(|name| name.contains("**")) {
             return Err(format!(
-                "`{text}` has `**`, which is not known here: name each folder, or write `*` for one of any name"
+                "`{}` has `**`, which is not known here: name each folder, or write `*` for one of any name",
+                excerpt(text)
             ));
+        }
+        if text.contains('\0') {
+            return Err(format!("`{}` holds a character that no name of a file has", excerpt(text)));
         }
         braces::expand(text).map(|_| Self(text.to_owned()))
     }
@@ -100,6 +106,15 @@ impl Patterns {
     /// # Errors
     /// When there is none.
     pub fn new(patterns: Vec<Pattern>) -> Result<Self, String> {
+        let mut named = HashSet::new();
+        for pattern in &patterns {
+            for name in braces::expand(&pattern.0)? {
+                if named.contains(&name) {
+                    return Err(format!("`{}` is named twice", excerpt(&name)));
+                }
+                named.insert(name);
+            }
+        }
         if patterns.is_empty() { Err("the list names no file".to_owned()) } else { Ok(Self(patterns)) }
     }
 

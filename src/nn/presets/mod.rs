@@ -81,6 +81,18 @@ impl ModelOptions {
     }
 }
 
+impl ModelOptions {
+    /// Whether the layers fit images of shape `input`, whatever the number of classes.
+    ///
+    /// # Errors
+    /// The first layer that does not fit.
+    pub fn fits(&self, input: ImageShape) -> Result<(), LayerError> {
+        let normalisation = Normalisation { mean: Vec::new(), deviation: Vec::new() };
+        let (classes, layers) = (2, self.layers(count(2)));
+        Architecture { input, classes, normalisation, layers, views: Views::default() }.shapes().map(drop)
+    }
+}
+
 /// What follows a convolution or a sum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -228,6 +240,13 @@ mod tests {
         let kinds = |model: &str| build(model).unwrap().layers.len();
         assert_eq!(kinds(r#"{"advanced": {}}"#), kinds(r#"{"advanced": {"dropout": 0.0, "spatial_dropout": 0.0}}"#) + 4);
         assert_eq!(kinds(r#"{"optimum": {}}"#), kinds(r#"{"optimum": {"dropout": 0.0}}"#) + 1);
+    }
+
+    #[test]
+    fn layers_are_held_against_images_before_the_classes_are_known() {
+        let fits = |model: &str| serde_json::from_str::<ModelOptions>(model).unwrap().fits(ImageShape::MNIST);
+        assert!(fits(r#"{"layers": [{"flatten": {}}, {"dense": {"units": 7}}]}"#).is_ok());
+        assert!(fits(r#"{"basic": {"filters": [1, 1, 1, 1, 1]}}"#).is_err());
     }
 
     #[test]

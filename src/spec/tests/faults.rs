@@ -50,7 +50,7 @@ stages:
     6 |   raw: { fetch: { ofline: yes, shift: [1, 300] } }
       |                   ^^^^^^
 
-    pipeline.yaml:6:43: `shift`: 300 is out of range: the largest is 255
+    pipeline.yaml:6:43: `shift`: 300 is out of range: it is too large
       |
     6 |   raw: { fetch: { ofline: yes, shift: [1, 300] } }
       |                                           ^^^
@@ -142,10 +142,10 @@ fn scalars_are_what_yaml_says() {
     pipeline.yaml:4:50: `epochs` needs a whole number, not the text `1_000`; write 1000
     pipeline.yaml:4:50: `epochs` needs a whole number, not the number 12.0; write 12
     pipeline.yaml:4:50: `epochs` needs a whole number, not the number 1.5
-    pipeline.yaml:4:50: `epochs`: -3 is out of range: the least is 0
-    pipeline.yaml:4:50: `epochs`: 99999999999999999999999999999999999999999 is out of range: the largest is 18446744073709551615
+    pipeline.yaml:4:50: `epochs`: -3 is out of range: it must not be negative
+    pipeline.yaml:4:50: `epochs`: 99999999999999999999999999999999999999999 is out of range: it is too large
     pipeline.yaml:4:50: `epochs` needs a whole number, not the text `twelve`
-    pipeline.yaml:4:42: `epochs` has no value; give a whole number, or remove it
+    pipeline.yaml:4:42: `epochs` has no value; give a whole number
     pipeline.yaml:4:50: `epochs` needs a whole number, not `null`
     pipeline.yaml:4:42: `epochs` needs a whole number, not a list
     pipeline.yaml:4:59: `clip`: .inf is out of range: a finite number is needed
@@ -154,7 +154,7 @@ fn scalars_are_what_yaml_says() {
     pipeline.yaml:4:59: `clip` needs a number, not `true`
     pipeline.yaml:4:59: `clip` needs a number, not the text `1`; remove the quotes
     pipeline.yaml:4:62: `dropout`: .inf is out of range: a finite number is needed
-    pipeline.yaml:4:53: `dropout` has no value; give a number, or remove it
+    pipeline.yaml:4:53: `dropout` has no value; give a number
     ");
     let all: Vec<String> = [
         "offline: yes",
@@ -215,7 +215,7 @@ fn choices() {
     pipeline.yaml:4:72: `unit` is not known in `dense`; did you mean `units`?
     pipeline.yaml:4:6: `data`, `model`, `epochs` are missing in `train`; write `train: { data: …, model: …, epochs: … }`
     pipeline.yaml:4:6: `a` cannot be `12`; it can be `fetch`, `train`, `vote`, `export`, `score`, `report`
-    pipeline.yaml:4:3: `a` has no value; give one of `fetch`, `train`, `vote`, `export`, `score`, `report`, or remove it
+    pipeline.yaml:4:3: `a` has no value; give one of `fetch`, `train`, `vote`, `export`, `score`, `report`
     pipeline.yaml:4:8: `epochs` is missing in `train`
     pipeline.yaml:4:44: `epochs` stands beside `train`; if it belongs in `train`, indent it further
     ");
@@ -268,7 +268,7 @@ fn slips_of_form() {
     pipeline.yaml:2:1: `stages` needs stages in the form `name: { kind: options }`, and has none
     pipeline.yaml:2:1: `stages` needs stages in the form `name: { kind: options }`, and has none
     pipeline.yaml:2:1: `stages` needs stages in the form `name: { kind: options }`, and is a list
-    pipeline.yaml:2:1: `name` has no value; give text, or remove it
+    pipeline.yaml:2:1: `name` has no value; give text
     pipeline.yaml:3:27: `offline:true` is not known in `fetch`; put a blank after the `:`, as in `offline: true`
     pipeline.yaml:1:10: `version` needs a whole number, not the text `one`
     pipeline.yaml:2:18: `fetch` has no value; give options in the form `{ key: value }`, or `{}` where all have defaults
