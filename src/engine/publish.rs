@@ -24,7 +24,7 @@ use crate::graph::StageId;
 /// The name of the list of sums in the artifacts folder.
 pub const SUMS: &str = "SHA256SUMS";
 /// The name of the list of those that differ from run to run.
-const MEASURED_SUMS: &str = "SHA256SUMS.measured";
+pub(super) const MEASURED_SUMS: &str = "SHA256SUMS.measured";
 /// A published file of more bytes counts as unchanged while its stamp is.
 const LONG: u64 = 256 << 20;
 
