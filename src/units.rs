@@ -164,9 +164,19 @@ impl Seeds {
     pub const ONE: Self = Self(1);
 }
 
+/// A number of things: `1 image`, `3 images`.
+pub fn counted(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_thing_is_not_several() {
+        assert_eq!([counted(0, "row"), counted(1, "row"), counted(2, "row")], ["0 rows", "1 row", "2 rows"]);
+    }
 
     #[test]
     fn ranges_are_checked_on_reading() {

@@ -42,7 +42,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         },
     };
     if let Some(empty) =
-        [(&now, &arguments.artifacts.display().to_string()), (&then, &name)].iter().find(|side| side.0.is_empty())
+        [(&now, &format!("`{}`", arguments.artifacts.display())), (&then, &name)].iter().find(|side| side.0.is_empty())
     {
         return Err(Failure::new(Exit::Failed, format!("there are no metrics in {}", empty.1)));
     }

@@ -34,8 +34,8 @@ Exit codes:
   0  done                                   5  damaged cache or artifact
   1  a stage failed                         6  another run holds the lock
   2  wrong usage                           10  `plan --exit-code` found work
-  3  problems in pipeline.yaml        130/143  interrupted; run again (score: with --resume) to go on
-  4  a gate or a verification failed";
+  3  problems in pipeline.yaml        130/143  interrupted: run again to go on
+  4  a gate or a verification failed           (`score`: with --resume)";
 
 /// One YAML file takes labelled images to verified ONNX classifiers and scored CSV files.
 #[derive(Debug, Parser)]
@@ -150,6 +150,42 @@ mod tests {
     #[test]
     fn the_declaration_is_sound() {
         Arguments::command().debug_assert();
+    }
+
+    /// Every page of help, also those of verbs of verbs, as a terminal of 80 columns shows it.
+    fn pages(mut command: clap::Command, found: &mut Vec<(String, String)>) {
+        let mut page = command.clone().term_width(80);
+        found.push((page.get_name().to_owned(), page.render_long_help().to_string()));
+        found.push((page.get_name().to_owned(), page.render_help().to_string()));
+        for verb in command.get_subcommands_mut() {
+            pages(verb.clone(), found);
+        }
+    }
+
+    #[test]
+    fn help_fits_80_columns_and_shows_every_brace() {
+        let mut found = Vec::new();
+        pages(Arguments::command(), &mut found);
+        assert!(found.len() > 30);
+        for (name, page) in &found {
+            for line in page.lines() {
+                assert!(line.chars().count() <= 80, "`{name}`: {line}");
+            }
+            // clap takes `{n}` in a text for the end of a line.
+            assert_eq!(page.matches('`').count() % 2, 0, "`{name}` has an odd number of backquotes:\n{page}");
+        }
+        let score = found.iter().find(|(name, _)| name == "score").unwrap();
+        assert!(score.1.contains("[default: pixel{n}]"), "{}", score.1);
+    }
+
+    #[test]
+    fn help_tells_of_each_verb() {
+        for verb in ["run", "cache", "merge-shards"] {
+            let error = parse(&format!("pipeline help {verb}")).unwrap_err();
+            assert_eq!(error.kind(), clap::error::ErrorKind::DisplayHelp, "{verb}");
+            assert!(error.to_string().contains("Usage:"), "{error}");
+        }
+        assert_eq!(parse("pipeline help nothing").unwrap_err().exit_code(), 2);
     }
 
     #[test]

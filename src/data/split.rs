@@ -13,7 +13,7 @@ use super::{DataSet, LabelledImages, Part};
 use crate::fault::{self, Fault};
 use crate::graph::DataRef;
 use crate::seed::Seed;
-use crate::units::{Count, Fraction};
+use crate::units::{Count, Fraction, counted};
 
 /// The options of a `split` stage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -118,7 +118,7 @@ pub fn split(data: DataSet, options: &SplitOptions, seed: Seed) -> Result<Split>
     };
     let train = strata.concat();
     let part = |name: &str, mut places: Vec<usize>| -> Result<LabelledImages> {
-        ensure!(!places.is_empty(), "the {name} part of {all} images would be empty");
+        ensure!(!places.is_empty(), "the {name} part of {} would be empty", counted(all, "image"));
         places.sort_unstable();
         Ok(data.train.select(&places))
     };

@@ -104,7 +104,8 @@ fn pieces(shards: &[PathBuf]) -> Result<Vec<Piece>, ScoreError> {
     if pieces.len() < count {
         let missing = (1..=count).filter(|index| !pieces.iter().any(|piece| piece.record.shard.index() == *index));
         let missing: Vec<String> = missing.map(|index| format!("{index}/{count}")).collect();
-        return invalid(format!("of {count} shards, {} are missing: {}", missing.len(), missing.join(", ")));
+        let are = if missing.len() == 1 { "is" } else { "are" };
+        return invalid(format!("of {count} shards, {} {are} missing: {}", missing.len(), missing.join(", ")));
     }
     Ok(pieces)
 }

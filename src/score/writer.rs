@@ -13,6 +13,7 @@ use super::sheet::Sheet;
 use super::{OnError, OutputFormat, OutputRecord, Settings, Shard, parquet, text};
 use crate::data::csv::CellError;
 use crate::fs;
+use crate::units::counted;
 
 /// The columns of the list of rejects.
 const REJECTS: [&[u8]; 4] = [b"file", b"row", b"column", b"reason"];
@@ -156,7 +157,10 @@ impl Writer<'_> {
         }
         let Some(most) = self.settings.max_errors else { return Ok(()) };
         match rejected.get((most - before.min(most)) as usize) {
-            Some(error) => Err(place(error).context(format!("more than {most} rows cannot be scored; the first too many"))),
+            Some(error) => {
+                Err(place(error)
+                    .context(format!("more than {} cannot be scored; the first too many", counted(most as usize, "row"))))
+            }
             None => Ok(()),
         }
     }

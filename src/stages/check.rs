@@ -18,6 +18,7 @@ use crate::score::{OnError, OutputFormat, ScoreOptions};
 use crate::spec::{Problem, Problems, Spec, StageSpec};
 use crate::train::{DistillOptions, OverlayError, TrainOptions, TrainSettings};
 use crate::tune::{Range, TuneOptions};
+use crate::units::counted;
 
 /// Checks every stage, after those it reads.
 pub(super) fn check(spec: &Spec<StageKind>) -> (Facts, Problems) {
@@ -75,7 +76,9 @@ impl Checker<'_> {
                 if let WeightChoice::Given(weights) = &options.weights
                     && weights.len() != options.models.len()
                 {
-                    let message = format!("there are {} weights for {} models", weights.len(), options.models.len());
+                    let are = if weights.len() == 1 { "is" } else { "are" };
+                    let (weights, models) = (counted(weights.len(), "weight"), counted(options.models.len(), "model"));
+                    let message = format!("there {are} {weights} for {models}");
                     let is_copy = |model: &ModelRef| self.spec.stage(model.stage()).is_some_and(|stage| stage.id != stage.entry);
                     let help = match options.models.iter().any(is_copy) {
                         true => "give one weight for each model, in their order; one with several seeds is as many models",
