@@ -45,7 +45,7 @@ fn yes() -> bool {
 pub struct Folds {
     /// How many folds there are, at least 2.
     pub count: Count,
-    /// The fold that is set apart, from 1 to `count`. The same seed gives the same folds for each.
+    /// The fold that is set apart, from 1 to `count`. All stages that divide a data set into as many folds get the same ones.
     #[serde(rename = "use")]
     pub held_out: Count,
 }

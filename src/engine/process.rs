@@ -226,7 +226,7 @@ fn execute(
     let (out, scratch) = (store.begin(key)?, store.scratch(key)?);
     let context = Context {
         id,
-        seed: workspace.plan.seed().child(id.as_str()),
+        seed: workspace.plan.seed().child(stage.seed_name().as_deref().unwrap_or(id.as_str())),
         inputs: &parts.inputs.keys().map(|input| (input.clone(), sources[input].files.clone())).collect(),
         digests: &parts.inputs,
         keys: &parts.inputs.keys().map(|input| (input.clone(), sources[input].key)).collect(),

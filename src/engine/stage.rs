@@ -32,6 +32,11 @@ pub trait Stage: Send + Sync {
         false
     }
 
+    /// The name from which its seed derives, where that is not its own: stages that must draw the same have the same.
+    fn seed_name(&self) -> Option<String> {
+        None
+    }
+
     /// Files outside the cache that it reads; their digests become part of the key. Asked only when every input is there;
     /// `inputs` maps each input stage to the folder of its output.
     ///

@@ -3,11 +3,14 @@
 
 mod alone;
 mod data;
+mod judged;
 mod places;
+mod seen;
 
-use super::facts::{DataFacts, Facts, ModelFacts};
+use self::seen::Origins;
+use super::facts::{DataFacts, Facts, FilesFacts};
 use super::kind::StageKind;
-use crate::ensemble::{TemperatureChoice, WeightChoice};
+use crate::ensemble::WeightChoice;
 use crate::fault::Fault;
 use crate::fs::names;
 use crate::graph::{DataRef, ModelRef, StageId};
@@ -26,7 +29,10 @@ pub(super) fn check(spec: &Spec<StageKind>) -> (Facts, Problems) {
     for stage in spec.graph.order().filter_map(|id| spec.stage(id)) {
         match checker.facts.models.get(&stage.entry).cloned() {
             // A further seed: what is wrong with it was said of the first.
-            Some(facts) if stage.id != stage.entry => drop(checker.facts.models.insert(stage.id.clone(), facts)),
+            Some(mut facts) if stage.id != stage.entry => {
+                facts.networks.iter_mut().for_each(|network| network.name = stage.id.clone());
+                checker.facts.models.insert(stage.id.clone(), facts);
+            }
             _ if stage.id != stage.entry => {}
             _ => {
                 checker.alone(stage);
@@ -51,28 +57,23 @@ impl Checker<'_> {
         match &stage.kind {
             StageKind::Fetch(options) => {
                 let (shape, classes) = options.dataset.facts();
-                let facts =
-                    DataFacts { shape, classes: Some(classes), validation: false, test: true, origin: id.clone(), varied: false };
-                self.facts.files.insert(id.clone(), facts);
+                self.facts.files.insert(id.clone(), FilesFacts { shape, classes });
             }
             StageKind::Merge(options) => self.merge(id, options),
             StageKind::Split(options) => self.split(id, options),
             StageKind::Augment(options) => self.augment(id, options),
-            StageKind::Tune(options) => self.tune(id, options),
-            StageKind::Train(options) => self.train(id, options),
-            StageKind::Distill(options) => self.distill(id, options),
+            StageKind::Tune(options) => {
+                self.tune(id, options);
+                self.searches(id, &options.data, &stage.kind);
+            }
+            StageKind::Train(options) => self.train(id, options, &stage.kind),
+            StageKind::Distill(options) => self.distill(id, options, &stage.kind),
             StageKind::Compare(options) => {
                 self.models(id, &options.models, 1, &options.data);
-                self.needs_validation(id, &options.data, "data", "the ranking goes by validation figures");
+                self.compares(id, options);
             }
             StageKind::Ensemble(options) => {
                 self.models(id, &options.models, 2, &options.data);
-                if options.weights == WeightChoice::Validation {
-                    self.needs_validation(id, &options.data, "weights", "weights are fitted on it");
-                }
-                if options.temperature == TemperatureChoice::Validation {
-                    self.needs_validation(id, &options.data, "temperature", "the temperature is fitted on it");
-                }
                 if let WeightChoice::Given(weights) = &options.weights
                     && weights.len() != options.models.len()
                 {
@@ -92,18 +93,7 @@ impl Checker<'_> {
                         self.problem(id, &["models", &index.to_string()], message, "name its members instead");
                     }
                 }
-                let members: Vec<&ModelFacts> =
-                    options.models.iter().filter_map(|model| self.facts.models.get(model.stage())).collect();
-                if let Some(first) = members.first() {
-                    let facts = ModelFacts {
-                        shape: first.shape,
-                        classes: first.classes.clone(),
-                        ensemble: true,
-                        origins: members.iter().flat_map(|member| member.origins.clone()).collect(),
-                        refit: members.iter().any(|member| member.refit),
-                    };
-                    self.facts.models.insert(id.clone(), facts);
-                }
+                self.votes(id, options);
             }
             StageKind::Export(options) => {
                 self.distinct(id, &options.models, 1);
@@ -115,7 +105,7 @@ impl Checker<'_> {
                 self.facts.exports.insert(id.clone(), models);
             }
             StageKind::Verify(options) => {
-                if self.facts.data.get(options.data.stage()).is_some_and(|data| !data.test) {
+                if self.facts.data.get(options.data.stage()).is_some_and(|data| data.test.is_none()) {
                     let message = format!("`{}` has no test part to verify on", options.data);
                     self.problem(id, &["data"], message, "give `test` in its `split` or `merge` stage");
                 }
@@ -132,6 +122,7 @@ impl Checker<'_> {
                     self.exported(id, &["gate", "model"], options.export.stage(), model);
                 }
                 self.verified_data(id, options.export.stage(), &options.data);
+                self.verifies(id, options);
             }
             StageKind::Score(options) => {
                 if options.input.iter().any(|pattern| pattern.to_string() == "-") {
@@ -149,6 +140,7 @@ impl Checker<'_> {
                     }
                 }
                 self.scoring(id, options);
+                self.scores(id, options);
             }
             StageKind::Report(options) => {
                 for (index, pair) in options.side_by_side.iter().enumerate() {
@@ -157,6 +149,7 @@ impl Checker<'_> {
                         self.problem(id, &["side_by_side", &index.to_string()], message, "name two models");
                     }
                 }
+                self.shows(id, options);
             }
         }
     }
@@ -221,10 +214,10 @@ impl Checker<'_> {
         });
     }
 
-    fn train(&mut self, id: &StageId, options: &TrainOptions) {
+    fn train(&mut self, id: &StageId, options: &TrainOptions, kind: &StageKind) {
         let Some(data) = self.facts.data.get(options.data.stage()).cloned() else { return };
         self.learns(id, &options.model, options.views, &options.settings(), &options.data, &data);
-        if !data.validation && options.refit {
+        if data.validation.is_none() && options.refit {
             let message = format!("`refit` adds the validation part, but `{}` has none", options.data);
             self.problem(id, &["refit"], message, "put a `split` stage before, or leave out `refit`");
         }
@@ -234,16 +227,14 @@ impl Checker<'_> {
         {
             self.problem(id, &["params"], format!("what the search finds does not fit: {error}"), "");
         }
-        self.starts(id, options.start_from.as_ref(), &data);
-        self.facts.models.insert(id.clone(), ModelFacts::of_network(data, options.refit));
+        let start = self.single(id, options.start_from.as_ref());
+        let origins = Origins { start, params: options.params.as_ref(), refit: options.refit, ..Origins::default() };
+        self.network(id, &options.data, &data, kind, &origins);
     }
 
-    fn distill(&mut self, id: &StageId, options: &DistillOptions) {
+    fn distill(&mut self, id: &StageId, options: &DistillOptions, kind: &StageKind) {
         let Some(data) = self.facts.data.get(options.data.stage()).cloned() else { return };
         self.learns(id, &options.model, options.views, &options.settings(), &options.data, &data);
-        if let Some(teacher) = self.facts.models.get(options.teacher.stage()).cloned() {
-            self.teaches(id, options, &teacher, &data);
-        }
         if options.labels.get() == 1.0 {
             let message = "`labels: 1` leaves nothing to learn from the teacher";
             self.problem(id, &["labels"], message, "make it less, or train without a teacher");
@@ -261,44 +252,30 @@ impl Checker<'_> {
                 self.problem(id, &["variants"], message, "make it `epochs` at most");
             }
         }
-        self.starts(id, options.start_from.as_ref(), &data);
-        self.facts.models.insert(id.clone(), ModelFacts::of_network(data, false));
+        let start = self.single(id, options.start_from.as_ref());
+        let teacher = self.teacher(id, options, &data);
+        self.network(id, &options.data, &data, kind, &Origins { start, teacher, ..Origins::default() });
     }
 
-    /// A network starts from one network, which has not seen what it will be judged by.
-    fn starts(&mut self, id: &StageId, start: Option<&ModelRef>, data: &DataFacts) {
-        let Some((start, facts)) = start.and_then(|start| Some((start, self.facts.models.get(start.stage())?))) else { return };
-        let (message, help) = if facts.ensemble {
-            (format!("`{start}` is an ensemble"), "start from one of its members")
-        } else if facts.refit && data.validation && facts.origins.contains(&data.origin) {
-            (
-                format!("`{start}` was trained on the validation part too, by which this one is judged"),
-                "name a model without `refit`",
-            )
-        } else {
-            return;
-        };
-        self.problem(id, &["start_from"], message, help);
+    /// What a network starts from, if that is one network.
+    fn single<'a>(&mut self, id: &StageId, start: Option<&'a ModelRef>) -> Option<&'a ModelRef> {
+        let start = start?;
+        if self.facts.models.get(start.stage())?.ensemble {
+            self.problem(id, &["start_from"], format!("`{start}` is an ensemble"), "start from one of its members");
+            return None;
+        }
+        Some(start)
     }
 
-    /// What the teacher says must be about these images and classes, and not be drawn from the validation part.
-    fn teaches(&mut self, id: &StageId, options: &DistillOptions, teacher: &ModelFacts, data: &DataFacts) {
-        let name = &options.teacher;
-        let (message, help) = if teacher.shape != data.shape || teacher.classes != data.classes {
-            (format!("`{name}` was trained on other images or classes than those of `{}`", options.data), String::new())
-        } else if let Some(origin) = teacher.origins.iter().find(|origin| **origin != data.origin) {
-            let message = format!(
-                "`{name}` was trained on images of `{origin}`, but `{}` trains on those of `{}`",
-                options.data, data.origin
-            );
-            (message, "a teacher may have seen what the student is judged by; let both train on the same part".to_owned())
-        } else if teacher.refit {
-            let message = format!("`{name}` was trained on the validation part too, by which the student is judged");
-            (message, "name a teacher without `refit`".to_owned())
-        } else {
-            return;
-        };
-        self.problem(id, &["teacher"], message, &help);
+    /// The teacher, if what it says is about these images and classes.
+    fn teacher<'a>(&mut self, id: &StageId, options: &'a DistillOptions, data: &DataFacts) -> Option<&'a ModelRef> {
+        let (name, facts) = (&options.teacher, self.facts.models.get(options.teacher.stage())?);
+        if facts.shape != data.shape || facts.classes != data.classes {
+            let message = format!("`{name}` was trained on other images or classes than those of `{}`", options.data);
+            self.problem(id, &["teacher"], message, "");
+            return None;
+        }
+        Some(name)
     }
 
     /// Settings and network must make sense, alone and on the data.
@@ -315,7 +292,7 @@ impl Checker<'_> {
         if let Err(error) = views.check(data.shape) {
             self.problem(id, &["views", "shift"], error.message, "");
         }
-        if !data.validation && settings.early_stopping.is_some() {
+        if data.validation.is_none() && settings.early_stopping.is_some() {
             let message = format!("early stopping watches the validation part, but `{name}` has none");
             self.problem(id, &["early_stopping"], message, "put a `split` stage before, or leave out `early_stopping`");
         }
@@ -324,7 +301,7 @@ impl Checker<'_> {
     fn tune(&mut self, id: &StageId, options: &TuneOptions) {
         let Some(data) = self.facts.data.get(options.data.stage()).cloned() else { return };
         self.builds(id, &["model"], &options.model, &data);
-        if !data.validation {
+        if data.validation.is_none() {
             let message = format!("trials are judged on the validation part, but `{}` has none", options.data);
             self.problem(id, &["data"], message, "put a `split` stage before");
         }
@@ -354,7 +331,7 @@ impl Checker<'_> {
     }
 
     fn needs_validation(&mut self, id: &StageId, data: &DataRef, path: &str, why: &str) {
-        if self.facts.data.get(data.stage()).is_some_and(|facts| !facts.validation) {
+        if self.facts.data.get(data.stage()).is_some_and(|facts| facts.validation.is_none()) {
             self.problem(id, &[path], format!("`{data}` has no validation part, but {why}"), "name a stage after `split`");
         }
     }

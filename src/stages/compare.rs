@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 
+use super::foreign::{self, Foreign};
 use super::model::{Model, Part, ensure_same_classes};
+use super::out_of_fold::{self, Group, OutOfFold};
 use crate::data::perturb::{Perturbation, Severity};
 use crate::data::{DataSet, Label, LabelledImages};
 use crate::engine::{Context, Stage, StageError};
@@ -26,7 +28,8 @@ use crate::units::{Count, Probability};
 pub struct CompareOptions {
     /// The models, at least one.
     pub models: Vec<ModelRef>,
-    /// The data they are compared on; the ranking needs its validation part.
+    /// The data they are compared on; the ranking needs its validation part, on which no model may have been trained. If the models were
+    /// trained on folds, name the data that the folds divide: each is then ranked by the images that it was not trained on.
     pub data: DataRef,
     /// How robustness is measured and what it counts for.
     #[serde(default)]
@@ -136,6 +139,10 @@ pub(super) struct CompareStage {
     pub options: CompareOptions,
     /// The recipes that several of the models come from, each with these models.
     pub recipes: BTreeMap<StageId, Vec<StageId>>,
+    /// Which networks judge which images, where the data was not split but its folds were trained on.
+    pub out_of_fold: Option<OutOfFold>,
+    /// Images that the models have used, which those that they are judged by must not be.
+    pub foreign: Vec<Foreign>,
 }
 
 impl Stage for CompareStage {
@@ -156,7 +163,8 @@ impl Stage for CompareStage {
     }
 
     fn inputs(&self) -> Vec<StageId> {
-        super::unique(self.options.models.iter().map(ModelRef::stage).chain([self.options.data.stage()]))
+        let named = self.options.models.iter().map(ModelRef::stage).chain([self.options.data.stage()]);
+        super::unique(named.chain(self.out_of_fold.iter().flat_map(OutOfFold::inputs)).chain(foreign::inputs(&self.foreign)))
     }
 
     fn is_seeded(&self) -> bool {
@@ -164,32 +172,46 @@ impl Stage for CompareStage {
     }
 
     fn run(&self, context: &Context<'_>) -> Result<(), StageError> {
+        foreign::check(&self.foreign, context)?;
         let data = DataSet::load(context.input(self.options.data.stage())?)?;
         let models = super::load_models(&self.options.models, context)?;
         ensure_same_classes(&models)?;
-        let validation = data.validation.as_ref().ok_or_else(|| anyhow!("the data has no validation part to rank by"))?;
+        let held_out = self.held_out(&models, &data, context)?;
+        let test = match &self.out_of_fold {
+            Some(folds) if data.test.is_none() => folds.test_images(context)?,
+            _ => data.test,
+        };
+        let tested = match &test {
+            Some(test) => models.iter().map(|model| Tested::new(model, test, context.progress)).collect::<Result<Vec<_>>>()?,
+            None => Vec::new(),
+        };
 
         let mut robustness = Vec::new();
         let mut ranking = Vec::new();
+        let mut most_samples = 0;
         let options = &self.options.robustness;
-        let samples = first(validation, options.samples.get());
         context.progress.begin("robustness", models.len() as u64, "models");
-        for (done, model) in models.iter().enumerate() {
-            let predicted = model.predictions(Part::Validation, validation, context.progress)?;
+        for (done, (model, groups)) in models.iter().zip(&held_out).enumerate() {
+            let (images, predicted) = out_of_fold::predictions(model, groups, context.progress)?;
+            let samples = samples(groups, options.samples.get());
+            most_samples = most_samples.max(samples.iter().map(|group| group.images.len()).sum());
             let measured = measure_robustness(model, &samples, options, context.seed, context.progress)?;
             let points: Vec<f64> = measured.iter().flat_map(|entry| entry.points.iter().map(|point| point.1)).collect();
             let mean = (!points.is_empty()).then(|| points.iter().sum::<f64>() / points.len() as f64);
             ranking.push(Ranked {
                 model: model.record.name.clone(),
                 score: 0.0,
-                validation_accuracy: accuracy(validation.labels(), &predicted)?,
+                validation_accuracy: accuracy(images.labels(), &predicted)?,
                 robustness: mean,
-                test_accuracy: model.record.test.as_ref().map(|test| test.accuracy),
+                test_accuracy: tested.get(done).map(|tested| tested.accuracy),
             });
             robustness.extend(measured);
             context.progress.advance(done as u64 + 1, model.record.name.as_str());
         }
-        let (ranking, reason) = rank(ranking, options.weight.get());
+        let (ranking, mut reason) = rank(ranking, options.weight.get());
+        if self.out_of_fold.is_some() {
+            reason.push_str("; every model was judged by the images that were out of its folds");
+        }
         context.progress.note(&reason);
         let recipes = recipes(&self.recipes, &ranking);
         for recipe in &recipes {
@@ -197,13 +219,13 @@ impl Stage for CompareStage {
             context.progress.note(&format!("`{recipe}` over {runs} seeds: validation accuracy {mean:.4} ± {deviation:.4}"));
         }
 
-        let significance = match &data.test {
-            Some(test) => significance(&models, test, context)?,
+        let significance = match &test {
+            Some(test) => significance(&tested, test, context)?,
             None => Vec::new(),
         };
         let selected = ranking.first().expect("at least one model, by the plan's check").model.clone();
         let comparison =
-            Comparison { ranking, recipes, selected, reason, robustness_samples: samples.len(), robustness, significance };
+            Comparison { ranking, recipes, selected, reason, robustness_samples: most_samples, robustness, significance };
         fs::write_json(&context.out.join("comparison.json"), &comparison)?;
         Ok(())
     }
@@ -213,31 +235,73 @@ impl Stage for CompareStage {
     }
 }
 
-fn first(part: &LabelledImages, count: usize) -> LabelledImages {
-    part.select(&(0..count.min(part.len())).collect::<Vec<_>>())
+impl CompareStage {
+    /// For each model, the images that it is judged by, with its networks that have not seen them.
+    fn held_out(&self, models: &[Model], data: &DataSet, context: &Context<'_>) -> Result<Vec<Vec<Group>>> {
+        if let Some(plan) = &self.out_of_fold {
+            let folds = plan.images(context)?;
+            return models.iter().map(|model| plan.groups_of(model, &folds)).collect();
+        }
+        let images = data.validation.as_ref().ok_or_else(|| anyhow!("the data has no validation part to rank by"))?;
+        let all = |model: &Model| vec![Group { images: images.clone(), judges: (0..model.members.len()).collect() }];
+        Ok(models.iter().map(all).collect())
+    }
+}
+
+/// The first images of each group, so many together, or all if there are fewer.
+fn samples(groups: &[Group], count: usize) -> Vec<Group> {
+    let all: usize = groups.iter().map(|group| group.images.len()).sum();
+    let sample = |Group { images, judges }: &Group| {
+        let share = (images.len() * count.min(all)).div_ceil(all);
+        Group { images: images.select(&(0..share).collect::<Vec<_>>()), judges: judges.clone() }
+    };
+    groups.iter().map(sample).collect()
+}
+
+/// What a model says of the test images.
+struct Tested {
+    model: StageId,
+    labels: Vec<Label>,
+    accuracy: f64,
+}
+
+impl Tested {
+    fn new(model: &Model, test: &LabelledImages, progress: &dyn Progress) -> Result<Self> {
+        let probabilities = model.predictions(Part::Test, test, progress)?;
+        let (labels, accuracy) = (predictions(probabilities.view())?, accuracy(test.labels(), &probabilities)?);
+        Ok(Self { model: model.record.name.clone(), labels, accuracy })
+    }
 }
 
 fn measure_robustness(
     model: &Model,
-    samples: &LabelledImages,
+    samples: &[Group],
     options: &RobustnessOptions,
     seed: Seed,
     progress: &dyn Progress,
 ) -> Result<Vec<Robustness>> {
     let quiet = super::Quiet(progress);
-    let score = |images: &LabelledImages| -> Result<f64> { accuracy(images.labels(), &model.predict(images, &quiet)?) };
+    let score = |change: &dyn Fn(&LabelledImages) -> LabelledImages| -> Result<f64> {
+        let (mut labels, mut found) = (Vec::new(), Vec::new());
+        for Group { images, judges } in samples {
+            let images = change(images);
+            found.extend(predictions(model.predict_by(judges, &images, &quiet)?.view())?);
+            labels.extend_from_slice(images.labels());
+        }
+        Ok(Proportion::right(&labels, &found)?.share())
+    };
     if options.perturbations.is_empty() {
         return Ok(Vec::new());
     }
-    let clean = score(samples)?;
+    let clean = score(&LabelledImages::clone)?;
     let mut measured = Vec::new();
     for &perturbation in &options.perturbations {
         let mut points = Vec::new();
         for &severity in &options.severities {
             progress.check()?;
             // The same seed for every model: all see the same noise.
-            let images = perturbation.apply_all(severity, seed.child(perturbation.name()), samples);
-            points.push((severity, score(&images)?));
+            let seed = seed.child(perturbation.name());
+            points.push((severity, score(&|images| perturbation.apply_all(severity, seed, images))?));
         }
         measured.push(Robustness { model: model.record.name.clone(), perturbation, clean, points });
     }
@@ -247,21 +311,23 @@ fn measure_robustness(
 /// How often the test part is drawn anew for the interval of a difference.
 const RESAMPLES: usize = 1000;
 
-fn significance(models: &[Model], test: &LabelledImages, context: &Context<'_>) -> Result<Vec<Significance>> {
-    let predicted = models
-        .iter()
-        .map(|model| Ok(predictions(model.predictions(Part::Test, test, context.progress)?.view())?))
-        .collect::<Result<Vec<_>>>()?;
+fn significance(models: &[Tested], test: &LabelledImages, context: &Context<'_>) -> Result<Vec<Significance>> {
     let mut pairs = Vec::new();
     for second in 1..models.len() {
         for first in 0..second {
             context.progress.check()?;
-            let (one, other) = (&predicted[first], &predicted[second]);
+            let (one, other) = (&models[first], &models[second]);
             pairs.push(Significance {
-                first: models[first].record.name.clone(),
-                second: models[second].record.name.clone(),
-                test: mcnemar(test.labels(), one, other)?,
-                difference: bootstrap_difference(test.labels(), one, other, RESAMPLES, context.seed.child("bootstrap"))?,
+                first: one.model.clone(),
+                second: other.model.clone(),
+                test: mcnemar(test.labels(), &one.labels, &other.labels)?,
+                difference: bootstrap_difference(
+                    test.labels(),
+                    &one.labels,
+                    &other.labels,
+                    RESAMPLES,
+                    context.seed.child("bootstrap"),
+                )?,
             });
         }
     }

@@ -11,6 +11,7 @@ use anyhow::Result;
 use ndarray::Axis;
 use serde_json::Value;
 
+use super::foreign::{self, Foreign};
 use super::learning::{self, Given, Learned, Learner};
 use super::model::{Model, Part, Taught, ensure_classes};
 use super::session::predict_all;
@@ -26,7 +27,11 @@ use crate::nn::Weights;
 use crate::progress::Progress;
 use crate::train::{DistillOptions, Precision, Teaching, variant_of};
 
-pub(super) struct DistillStage(pub DistillOptions);
+pub(super) struct DistillStage {
+    pub options: DistillOptions,
+    /// Images that teacher and start have used, which those that the student is judged by must not be.
+    pub foreign: Vec<Foreign>,
+}
 
 impl Stage for DistillStage {
     fn kind(&self) -> &'static str {
@@ -38,12 +43,17 @@ impl Stage for DistillStage {
     }
 
     fn parameters(&self) -> Value {
-        learning::parameters(&self.0)
+        learning::parameters(&self.options)
     }
 
     fn inputs(&self) -> Vec<StageId> {
-        let start = self.0.start_from.iter().map(|model| model.stage());
-        super::unique([self.0.data.stage(), self.0.teacher.stage()].into_iter().chain(start))
+        let start = self.options.start_from.iter().map(|model| model.stage());
+        super::unique(
+            [self.options.data.stage(), self.options.teacher.stage()]
+                .into_iter()
+                .chain(start)
+                .chain(foreign::inputs(&self.foreign)),
+        )
     }
 
     fn is_seeded(&self) -> bool {
@@ -55,21 +65,22 @@ impl Stage for DistillStage {
     }
 
     fn run(&self, context: &Context<'_>) -> Result<(), StageError> {
-        let data = DataSet::load(context.input(self.0.data.stage())?)?;
-        let teacher = Model::load(context.input(self.0.teacher.stage())?)?;
+        foreign::check(&self.foreign, context)?;
+        let data = DataSet::load(context.input(self.options.data.stage())?)?;
+        let teacher = Model::load(context.input(self.options.teacher.stage())?)?;
         ensure_classes(&teacher, &data.info.classes)?;
-        let settings = self.0.settings();
-        let learner = Learner::new(&self.0.model, self.0.views, &data, context)?;
+        let settings = self.options.settings();
+        let learner = Learner::new(&self.options.model, self.options.views, &data, context)?;
         let said = self.ask(&teacher, &learner, &data.train, context)?;
-        let teaching = Teaching::new(said, self.0.temperature, self.0.labels);
-        let start = learning::start(self.0.start_from.as_ref(), context)?;
+        let teaching = Teaching::new(said, self.options.temperature, self.options.labels);
+        let start = learning::start(self.options.start_from.as_ref(), context)?;
         let given = Given { initial: start.as_ref().map(Weights::tensors), teaching: Some(&teaching) };
         let trained = learner.train("student", &settings, &data.train, data.validation.as_ref(), given)?;
         let validation = learner.measure(&trained.weights, Part::Validation)?;
-        fs::write_json(&context.out.join("options.json"), &self.0)?;
+        fs::write_json(&context.out.join("options.json"), &self.options)?;
         let images = data.train.len();
         let teacher = Some(Taught::by(&teacher.record));
-        Ok(learner.finish(Learned { trained: &trained, settings: &settings, images, validation, teacher })?)
+        Ok(learner.finish(Learned { trained: &trained, before_refit: None, settings: &settings, images, validation, teacher })?)
     }
 
     fn publish(&self, id: &StageId, out: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
@@ -81,7 +92,7 @@ impl DistillStage {
     /// The teacher, ready to be asked: in bf16 if the student is trained in it, the machine has it and the kernels cover the graph.
     fn ready(&self, teacher: &Model) -> Result<Session> {
         let loaded = Loaded::from_bytes(&export::onnx_bytes(teacher)?)?;
-        let half = match self.0.precision {
+        let half = match self.options.precision {
             Precision::Bf16 => loaded.ready(None, infer::Precision::Bf16).ok(),
             Precision::Fp32 => None,
         };
@@ -99,9 +110,9 @@ impl DistillStage {
         images: &LabelledImages,
         context: &Context<'_>,
     ) -> Result<Vec<Probabilities>, StageError> {
-        let variants = match (self.0.variants, learner.augment()) {
+        let variants = match (self.options.variants, learner.augment()) {
             (Some(variants), _) => variants.get(),
-            (None, Some(_)) => self.0.epochs.get(),
+            (None, Some(_)) => self.options.epochs.get(),
             (None, None) => 1,
         };
         let scratch = context.scratch.join("teacher");

@@ -1,16 +1,20 @@
 //! `ensemble`: one model that is a soft vote of several, with weights that are equal, given, or fitted on the validation
-//! part, and perhaps a temperature.
+//! part, and perhaps a temperature. Members that were trained on folds are judged out of fold ([`OutOfFold`]).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
 use super::evaluation_files;
-use super::model::{Member, Model, ModelRecord, Part, VoteTemperature, ensure_same_classes, evaluate_part, save_member};
-use crate::data::{DataSet, LabelledImages};
+use super::foreign::{self, Foreign};
+use super::model::{
+    Member, MemberNetwork as Network, Model, ModelRecord, Part, VoteTemperature, ensure_same_classes, evaluate_part, save_member,
+};
+use super::out_of_fold::{self, Group, OutOfFold};
+use crate::data::{DataSet, Label, LabelledImages};
 use crate::engine::{Context, Stage, StageError};
 use crate::ensemble::{
     TemperatureChoice, VoteWeights, Voting, WeightChoice, fit_temperature, fit_weights, fit_weights_and_temperature, temper, vote,
@@ -35,7 +39,9 @@ pub struct EnsembleOptions {
     /// One temperature for the vote, which makes it more or less certain and leaves its labels.
     #[serde(default, skip_serializing_if = "TemperatureChoice::is_none")]
     pub temperature: TemperatureChoice,
-    /// The data on which weights and temperature are fitted (its validation part) and the vote is measured (its test part).
+    /// The data on which weights and temperature are fitted (its validation part) and the vote is measured (its test part): images that
+    /// no member was trained on. If the members were trained on folds, name the data that the folds divide: each of its images is then
+    /// judged by the members that were not trained on it (out of fold).
     pub data: DataRef,
 }
 
@@ -43,6 +49,10 @@ pub(super) struct EnsembleStage {
     pub options: EnsembleOptions,
     /// The recipes that several of the members come from, each with these members.
     pub recipes: BTreeMap<StageId, Vec<StageId>>,
+    /// Which members judge which images, where the data was not split but its folds were trained on.
+    pub out_of_fold: Option<OutOfFold>,
+    /// Images that the members have used, which those that the vote is fitted and measured on must not be.
+    pub foreign: Vec<Foreign>,
 }
 
 impl Stage for EnsembleStage {
@@ -63,7 +73,8 @@ impl Stage for EnsembleStage {
     }
 
     fn inputs(&self) -> Vec<StageId> {
-        super::unique(self.options.models.iter().map(ModelRef::stage).chain([self.options.data.stage()]))
+        let named = self.options.models.iter().map(ModelRef::stage).chain([self.options.data.stage()]);
+        super::unique(named.chain(self.out_of_fold.iter().flat_map(OutOfFold::inputs)).chain(foreign::inputs(&self.foreign)))
     }
 
     fn measurements(&self) -> Vec<PathBuf> {
@@ -71,30 +82,29 @@ impl Stage for EnsembleStage {
     }
 
     fn run(&self, context: &Context<'_>) -> Result<(), StageError> {
+        foreign::check(&self.foreign, context)?;
         let data = DataSet::load(context.input(self.options.data.stage())?)?;
         let models = super::load_models(&self.options.models, context)?;
         ensure_same_classes(&models)?;
         let first = models.first().context("an ensemble needs members")?;
 
-        let validation = match &data.validation {
-            Some(part) => Some((part, predictions(&models, Part::Validation, part, context.progress)?)),
-            None => None,
-        };
-        let held_out = validation.as_ref().map(|(part, predicted)| (*part, predicted.as_slice()));
-        let weights = self.weights(&models, held_out)?;
+        let held_out = self.held_out(&models, &data, context)?;
+        let weights = self.weights(&models, &held_out)?;
         let shown: Vec<String> =
             models.iter().zip(weights.shares()).map(|(model, share)| format!("{} {share:.3}", model.record.name)).collect();
         context.progress.note(&format!("vote: {}", shown.join(", ")));
 
         let classes = &first.record.data.classes;
-        let validation = match validation {
-            Some((part, predicted)) => Some((part, voted(&predicted, &weights)?)),
-            None => None,
+        let validation = Judged::vote(&held_out, &weights)?;
+        let test = match &self.out_of_fold {
+            Some(folds) if data.test.is_none() => folds.test_images(context)?,
+            _ => data.test.clone(),
         };
-        let test = match &data.test {
+        let test = match test {
             Some(part) => {
-                let predicted = predictions(&models, Part::Test, part, context.progress)?;
-                Some((part, voted(&predicted, &weights)?))
+                let predicted = predictions(&models, Part::Test, &part, context.progress)?;
+                let voted = voted(&predicted, &weights)?;
+                Some((part, voted))
             }
             None => None,
         };
@@ -103,9 +113,9 @@ impl Stage for EnsembleStage {
             context.progress.note(&format!("temperature: {:.4}", value.get()));
         }
         let value = temperature.as_ref().map_or(Temperature::ONE, |temperature| temperature.value);
-        let measure = |part: Part, voted: Option<(&LabelledImages, Probabilities)>| {
-            let measured = |(images, voted): (&LabelledImages, Probabilities)| -> Result<Evaluation> {
-                evaluate_part(context.out, part, images, &temper(voted.view(), value), classes)
+        let measure = |part: Part, voted: Option<(LabelledImages, Probabilities)>| {
+            let measured = |(images, voted): (LabelledImages, Probabilities)| -> Result<Evaluation> {
+                evaluate_part(context.out, part, &images, &temper(voted.view(), value), classes)
             };
             voted.map(measured).transpose()
         };
@@ -114,7 +124,8 @@ impl Stage for EnsembleStage {
         let mut members = Vec::new();
         for (model, weight) in models.iter().zip(weights.shares()) {
             for network in &model.members {
-                save_member(context.out, &network.name, &network.architecture, &network.weights)?;
+                let Network { name, architecture, weights, before_refit, .. } = network;
+                save_member(context.out, name, architecture, weights, before_refit.as_ref())?;
                 members.push(Member { name: network.name.clone(), weight });
             }
         }
@@ -133,6 +144,7 @@ impl Stage for EnsembleStage {
             validation,
             test,
             teacher: None,
+            out_of_fold: self.out_of_fold.as_ref().map(|folds| folds.folds.len()),
         };
         evaluation_files::write(context.out, &record, &data, None, &models)?;
         Ok(())
@@ -144,29 +156,50 @@ impl Stage for EnsembleStage {
 }
 
 impl EnsembleStage {
-    fn weights(&self, models: &[Model], validation: Option<(&LabelledImages, &[Probabilities])>) -> Result<VoteWeights> {
+    /// The images that the vote is fitted and judged by, with what each member says of those that it has not seen.
+    fn held_out(&self, models: &[Model], data: &DataSet, context: &Context<'_>) -> Result<Vec<Judged>> {
+        let groups = match (&self.out_of_fold, &data.validation) {
+            (Some(plan), _) => {
+                let names: Vec<&StageId> = models.iter().map(|model| &model.record.name).collect();
+                plan.groups(&names, &plan.images(context)?)
+            }
+            (None, Some(images)) => vec![Group { images: images.clone(), judges: (0..models.len()).collect() }],
+            (None, None) => Vec::new(),
+        };
+        let judged = |Group { images, judges }: Group| {
+            let says = |&judge: &usize| models[judge].predictions(Part::Validation, &images, context.progress);
+            let said = judges.iter().map(says).collect::<Result<_>>()?;
+            Ok(Judged { images, judges, said })
+        };
+        groups.into_iter().map(judged).collect()
+    }
+
+    fn weights(&self, models: &[Model], held_out: &[Judged]) -> Result<VoteWeights> {
         Ok(match &self.options.weights {
             WeightChoice::Equal => VoteWeights::equal(models.len())?,
             WeightChoice::Given(weights) => weights.clone(),
-            WeightChoice::Validation => {
-                let (part, predicted) = validation.context("weights cannot be fitted without a validation part")?;
-                self.fitted(models, part, predicted)?
-            }
+            WeightChoice::Validation => self.fitted(models, held_out)?,
         })
     }
 
-    /// The weights of least log-loss. Members that differ in their seed alone are equal before anything is measured, and count the same:
-    /// a few thousand images tell recipes apart, seeds hardly.
-    fn fitted(&self, models: &[Model], part: &LabelledImages, predicted: &[Probabilities]) -> Result<VoteWeights> {
+    /// The weights of least log-loss, on images that members of every recipe may judge. Members that differ in their seed or their fold
+    /// alone are equal before anything is measured, and count the same: a few thousand images tell recipes apart, seeds hardly.
+    fn fitted(&self, models: &[Model], held_out: &[Judged]) -> Result<VoteWeights> {
         let alike = self.alike(&models.iter().map(|model| &model.record.name).collect::<Vec<_>>());
+        let common: Vec<&Judged> =
+            held_out.iter().filter(|group| alike.iter().all(|members| group.says(members).next().is_some())).collect();
+        ensure!(!common.is_empty(), "there are no images by which weights can be fitted");
         let mean = |members: &Vec<usize>| {
-            let several: Vec<ArrayView2<'_, f32>> = members.iter().map(|&member| predicted[member].view()).collect();
-            vote(&several, &VoteWeights::equal(several.len())?)
+            out_of_fold::joined(common.iter().map(|group| {
+                let several: Vec<ArrayView2<'_, f32>> = group.says(members).map(|(_, said)| said.view()).collect();
+                Ok(vote(&several, &VoteWeights::equal(several.len())?)?)
+            }))
         };
-        let means = alike.iter().map(mean).collect::<Result<Vec<_>, _>>()?;
+        let means = alike.iter().map(mean).collect::<Result<Vec<_>>>()?;
+        let labels: Vec<Label> = common.iter().flat_map(|group| group.images.labels()).copied().collect();
         let fitted = match self.options.temperature {
-            TemperatureChoice::Validation => fit_weights_and_temperature(&views(&means), part.labels())?.weights,
-            TemperatureChoice::None | TemperatureChoice::Given(_) => fit_weights(&views(&means), part.labels())?.weights,
+            TemperatureChoice::Validation => fit_weights_and_temperature(&views(&means), &labels)?.weights,
+            TemperatureChoice::None | TemperatureChoice::Given(_) => fit_weights(&views(&means), &labels)?.weights,
         };
         let mut each = vec![0.0; models.len()];
         for (members, share) in alike.iter().zip(fitted.shares()) {
@@ -177,7 +210,11 @@ impl EnsembleStage {
 
     /// The places of `names`, those of one recipe together, in the order of their first.
     fn alike(&self, names: &[&StageId]) -> Vec<Vec<usize>> {
-        let recipe = |name: &StageId| self.recipes.values().find(|members| members.contains(name));
+        let recipes = || match &self.out_of_fold {
+            Some(folds) => folds.recipes.iter().collect::<Vec<_>>(),
+            None => self.recipes.values().collect(),
+        };
+        let recipe = |name: &StageId| recipes().into_iter().find(|members| members.contains(name));
         let mut alike: Vec<Vec<usize>> = Vec::new();
         for (place, name) in names.iter().enumerate() {
             match alike.iter_mut().find(|others| recipe(name).is_some_and(|recipe| recipe.contains(names[others[0]]))) {
@@ -191,8 +228,8 @@ impl EnsembleStage {
     /// The temperature, and how well the votes on the parts are calibrated without it.
     fn temperature(
         &self,
-        validation: Option<&(&LabelledImages, Probabilities)>,
-        test: Option<&(&LabelledImages, Probabilities)>,
+        validation: Option<&(LabelledImages, Probabilities)>,
+        test: Option<&(LabelledImages, Probabilities)>,
     ) -> Result<Option<VoteTemperature>> {
         let value = match self.options.temperature {
             TemperatureChoice::None => return Ok(None),
@@ -202,7 +239,7 @@ impl EnsembleStage {
                 fit_temperature(voted.view(), part.labels())?.temperature
             }
         };
-        let before = |voted: Option<&(&LabelledImages, Probabilities)>| {
+        let before = |voted: Option<&(LabelledImages, Probabilities)>| {
             voted.map(|(part, voted)| Calibration::of(part.labels(), voted.view())).transpose()
         };
         Ok(Some(VoteTemperature {
@@ -211,6 +248,40 @@ impl EnsembleStage {
             validation_before: before(validation)?,
             test_before: before(test)?,
         }))
+    }
+}
+
+/// Images with what those members say of them that have not seen them.
+struct Judged {
+    images: LabelledImages,
+    /// The places of these members.
+    judges: Vec<usize>,
+    /// What each of them says, `[N, classes]`.
+    said: Vec<Probabilities>,
+}
+
+impl Judged {
+    /// What those of `members` say that may, with their places.
+    fn says(&self, members: &[usize]) -> impl Iterator<Item = (usize, &Probabilities)> {
+        self.judges.iter().copied().zip(&self.said).filter(|(judge, _)| members.contains(judge))
+    }
+
+    /// The vote on all images of `groups`: on each, of those members that have not seen it. Images that only members without a weight may
+    /// judge are left out.
+    fn vote(groups: &[Self], weights: &VoteWeights) -> Result<Option<(LabelledImages, Probabilities)>> {
+        let mut voted_groups = Vec::new();
+        for Self { images, judges, said } in groups {
+            let shares: Vec<f64> = judges.iter().map(|&judge| weights.get()[judge]).collect();
+            if shares.iter().any(|&share| share > 0.0) {
+                let judges = judges.clone();
+                voted_groups.push((Group { images: images.clone(), judges }, voted(said, &VoteWeights::new(shares)?)?));
+            }
+        }
+        if voted_groups.is_empty() {
+            return Ok(None);
+        }
+        let (groups, voted): (Vec<Group>, Vec<Probabilities>) = voted_groups.into_iter().unzip();
+        Ok(Some((out_of_fold::all_images(&groups)?, out_of_fold::joined(voted.into_iter().map(Ok))?)))
     }
 }
 
@@ -244,7 +315,7 @@ mod tests {
         let id = |name: &str| name.parse::<StageId>().unwrap();
         let options = serde_json::from_str(r#"{"models": ["a", "b"], "data": "parts"}"#).unwrap();
         let recipes = BTreeMap::from([(id("a"), vec![id("a"), id("a-2")]), (id("c"), vec![id("c"), id("c-2"), id("c-3")])]);
-        let stage = EnsembleStage { options, recipes };
+        let stage = EnsembleStage { options, recipes, out_of_fold: None, foreign: Vec::new() };
         let names = ["a", "c", "b", "a-2", "c-3", "c-2"].map(id);
         assert_eq!(stage.alike(&names.each_ref()), [vec![0, 3], vec![1, 4, 5], vec![2]]);
     }

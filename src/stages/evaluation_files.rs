@@ -90,6 +90,9 @@ pub(super) fn write(
             });
         }
     }
+    if let (Some(folds), Some(validation)) = (record.out_of_fold, &record.validation) {
+        metrics["out_of_fold"] = json!({ "folds": folds, "images": validation.images });
+    }
     if let Some(teacher) = &record.teacher {
         metrics["teacher"] = json!(teacher);
     }

@@ -41,6 +41,8 @@ pub(super) struct Given<'a> {
 pub(super) struct Learned<'a> {
     /// The training that gave the weights.
     pub trained: &'a Trained,
+    /// The weights that it had before a `refit` added the validation part.
+    pub before_refit: Option<&'a Weights>,
     /// The settings in force, tuned ones included.
     pub settings: &'a TrainSettings,
     /// Images that it was trained on.
@@ -112,10 +114,10 @@ impl<'a> Learner<'a> {
 
     /// Measures the network on the test part, and writes all files about it.
     pub(super) fn finish(&self, learned: Learned<'_>) -> Result<()> {
-        let Learned { trained, settings, images, validation, teacher } = learned;
+        let Learned { trained, before_refit, settings, images, validation, teacher } = learned;
         let test = self.measure(&trained.weights, Part::Test)?;
         let Context { id, key, out, .. } = *self.context;
-        save_member(out, id, &self.architecture, &trained.weights)?;
+        save_member(out, id, &self.architecture, &trained.weights, before_refit)?;
         let record = ModelRecord {
             name: id.clone(),
             key,
@@ -131,6 +133,7 @@ impl<'a> Learner<'a> {
             validation,
             test,
             teacher,
+            out_of_fold: None,
         };
         evaluation_files::write(
             out,

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
-use crate::data::FileList;
-use crate::data::merge::{MergeOptions, merge};
+use crate::data::merge::{MergeOptions, MergeReport, merge};
+use crate::data::{FileList, Part};
 use crate::engine::{Context, Stage, StageError};
 use crate::graph::StageId;
 
@@ -51,6 +51,7 @@ impl Stage for MergeStage {
         if list.is_none() {
             context.check_read(&merged.read)?;
         }
+        ensure_other_test_images(&merged.report)?;
         let data = &merged.data;
         let test = data.test.as_ref().map_or(0, |test| test.len());
         context.progress.note(&format!(
@@ -63,4 +64,25 @@ impl Stage for MergeStage {
         merged.report.save(context.out)?;
         Ok(())
     }
+}
+
+/// Of the test images, the largest share that may be training images too. Public data sets repeat some images; where most are repeated,
+/// figures on them tell how well images are remembered.
+const MOST_REPEATED: f64 = 0.5;
+
+/// Checks that the test images are not the training images, whatever the files are called.
+fn ensure_other_test_images(report: &MergeReport) -> Result<()> {
+    const HELP: &str = "give other files as `test`, or leave it out and set a part apart with `test` in a `split` stage";
+    let of_part = |part: Part| report.files.iter().filter(move |file| file.part == part);
+    for test in of_part(Part::Test) {
+        if let Some(train) = of_part(Part::Train).find(|train| train.blake3 == test.blake3) {
+            let (train, test) = (train.path.display(), test.path.display());
+            ensure!(train.to_string() != test.to_string(), "`{test}` is given both to train on and to test with; {HELP}");
+            anyhow::bail!("`{test}` to test with and `{train}` to train on hold the same; {HELP}");
+        }
+    }
+    let all: usize = report.test.iter().flatten().sum();
+    let repeated = report.overlap.as_ref().map_or(0, |repeats| repeats.images);
+    ensure!(repeated as f64 <= MOST_REPEATED * all as f64, "{repeated} of the {all} test images are training images too; {HELP}");
+    Ok(())
 }

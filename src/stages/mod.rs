@@ -14,10 +14,13 @@ mod evaluation_files;
 mod export;
 mod facts;
 mod fetch;
+mod foreign;
 mod kind;
 mod learning;
+mod lineage;
 mod merge;
 mod model;
+mod out_of_fold;
 mod predictions;
 mod report;
 mod score;
@@ -85,28 +88,36 @@ fn recipes(spec: &Spec<StageKind>, models: &[ModelRef]) -> BTreeMap<StageId, Vec
 }
 
 fn bind(stage: &StageSpec<StageKind>, spec: &Spec<StageKind>, facts: &Facts, data_dir: Option<&Path>) -> Box<dyn Stage> {
+    let foreign = facts.foreign.get(&stage.entry).cloned().unwrap_or_default();
+    let out_of_fold = facts.out_of_fold.get(&stage.id).cloned();
     match stage.kind.clone() {
         StageKind::Fetch(options) => Box::new(fetch::FetchStage { options, data_dir: data_dir.map(Path::to_owned) }),
         StageKind::Merge(options) => Box::new(merge::MergeStage(options)),
-        StageKind::Split(options) => Box::new(split::SplitStage(options)),
+        StageKind::Split(options) => {
+            let source = facts.data.get(&stage.id).map_or_else(|| options.data.stage().clone(), |data| data.source.clone());
+            Box::new(split::SplitStage { options, source })
+        }
         StageKind::Augment(options) => Box::new(augment::AugmentStage(options)),
         StageKind::Tune(options) => Box::new(tune::TuneStage(options)),
-        StageKind::Train(options) => Box::new(train::TrainStage(options)),
-        StageKind::Distill(options) => Box::new(distill::DistillStage(options)),
+        StageKind::Train(options) => Box::new(train::TrainStage { options, foreign }),
+        StageKind::Distill(options) => Box::new(distill::DistillStage { options, foreign }),
         StageKind::Compare(options) => {
             let recipes = recipes(spec, &options.models);
-            Box::new(compare::CompareStage { options, recipes })
+            Box::new(compare::CompareStage { options, recipes, out_of_fold, foreign })
         }
         StageKind::Ensemble(options) => {
             let recipes = recipes(spec, &options.models);
-            Box::new(ensemble::EnsembleStage { options, recipes })
+            Box::new(ensemble::EnsembleStage { options, recipes, out_of_fold, foreign })
         }
         StageKind::Export(options) => Box::new(export::ExportStage(options)),
         StageKind::Verify(options) => {
             let models = facts.exports.get(options.export.stage()).cloned().unwrap_or_default();
-            Box::new(verify::VerifyStage { options, models })
+            Box::new(verify::VerifyStage { options, models, foreign })
         }
-        StageKind::Score(options) => Box::new(score::ScoreStage(options)),
+        StageKind::Score(options) => {
+            let trained_on = facts.trained_on.get(&stage.id).cloned().unwrap_or_default();
+            Box::new(score::ScoreStage { options, trained_on })
+        }
         StageKind::Report(options) => {
             let shown = spec.graph.ancestors(&stage.id);
             let sources = spec
@@ -115,7 +126,9 @@ fn bind(stage: &StageSpec<StageKind>, spec: &Spec<StageKind>, facts: &Facts, dat
                 .filter(|other| shown.contains(&&other.id))
                 .map(|other| report::Source { id: other.id.clone(), kind: other.kind.name(), inputs: references(other) })
                 .collect();
-            Box::new(report::ReportStage { options, pipeline: spec.name.clone(), seed: spec.seed.value(), sources })
+            let not_shown = facts.not_shown.get(&stage.id).cloned().unwrap_or_default();
+            let (pipeline, seed) = (spec.name.clone(), spec.seed.value());
+            Box::new(report::ReportStage { options, pipeline, seed, sources, not_shown, foreign })
         }
     }
 }
@@ -123,6 +136,15 @@ fn bind(stage: &StageSpec<StageKind>, spec: &Spec<StageKind>, facts: &Facts, dat
 /// The options of a kind as the parameters of a key.
 fn parameters<T: serde::Serialize>(options: &T) -> serde_json::Value {
     serde_json::to_value(options).expect("options have a JSON form")
+}
+
+/// A part in a sentence.
+fn named_part(part: crate::data::Part) -> &'static str {
+    match part {
+        crate::data::Part::Train => "training part",
+        crate::data::Part::Validation => "validation part",
+        crate::data::Part::Test => "test part",
+    }
 }
 
 /// Each stage once, in order of first appearance.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `model.json` | the [`ModelRecord`]: what the model is and how well it does |
 //! | `members/<name>/architecture.json`, `members/<name>/weights.safetensors` | each network; a single model has itself as its only member |
+//! | `members/<name>/before_refit.safetensors` | its weights from before a `refit`, which have not seen the validation part |
 //! | `validation.safetensors`, `test.safetensors` | its predictions on those parts |
 //! | `metrics.json`, `history.json` | how the training went: seconds, images per second, figures by epoch |
 
@@ -57,6 +58,10 @@ pub(super) struct ModelRecord {
     /// The model that it learned from, if it did not learn from labels alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teacher: Option<Taught>,
+    /// Of a vote over folds, how many there are: its figures for validation are of the images that were out of its members' folds, each
+    /// judged by the members that were not trained on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out_of_fold: Option<usize>,
 }
 
 /// What is to be said of a model's teacher beside the model.
@@ -120,6 +125,8 @@ pub(super) struct MemberNetwork {
     pub architecture: Architecture,
     /// Its parameters.
     pub weights: Weights,
+    /// Those that it had before it was trained on the validation part too, if it was.
+    pub before_refit: Option<Weights>,
 }
 
 /// A model read back from its folder.
@@ -161,7 +168,9 @@ impl Model {
                 let folder = member_folder(dir, &member.name);
                 let architecture: Architecture = fs::read_json(&folder.join("architecture.json"))?;
                 let weights = Weights::load(&folder.join("weights.safetensors"), &architecture)?;
-                Ok(MemberNetwork { name: member.name.clone(), weight: member.weight, architecture, weights })
+                let before = folder.join(BEFORE_REFIT);
+                let before_refit = fs::stamp(&before).map(|_| Weights::load(&before, &architecture)).transpose()?;
+                Ok(MemberNetwork { name: member.name.clone(), weight: member.weight, architecture, weights, before_refit })
             })
             .collect::<Result<_>>()?;
         Ok(Self { record, members, dir: dir.to_owned() })
@@ -179,24 +188,51 @@ impl Model {
 
     /// The class probabilities that it gave for `part` when it was made, if that part is `images`; else computes them.
     pub(super) fn predictions(&self, part: Part, images: &LabelledImages, progress: &dyn Progress) -> Result<Probabilities> {
-        if let Some(stored) = predictions::load(&self.dir.join(part.file()), predictions::part_digest(images))? {
-            return Ok(stored);
+        match self.stored(part, images)? {
+            Some(stored) => Ok(stored),
+            None => self.predict(part, images, progress),
         }
-        self.predict(images, progress)
     }
 
-    /// Computes class probabilities with Burn.
-    pub(super) fn predict(&self, images: &LabelledImages, progress: &dyn Progress) -> Result<Probabilities> {
-        let each = self
-            .members
-            .iter()
-            .map(|member| Ok(predict(&member.architecture, &member.weights, images, progress)?))
-            .collect::<Result<Vec<_>>>()?;
+    /// The class probabilities that it gave for `part` when it was made, if that part is `images`.
+    pub(super) fn stored(&self, part: Part, images: &LabelledImages) -> Result<Option<Probabilities>> {
+        predictions::load(&self.dir.join(part.file()), predictions::part_digest(images))
+    }
+
+    /// Computes class probabilities with Burn; for images of a validation part by networks that have not seen that part.
+    pub(super) fn predict(&self, part: Part, images: &LabelledImages, progress: &dyn Progress) -> Result<Probabilities> {
+        self.predict_by_members(part, &(0..self.members.len()).collect::<Vec<_>>(), images, progress)
+    }
+
+    /// As [`Model::predict`] for a validation part, by some of its networks alone.
+    pub(super) fn predict_by(
+        &self,
+        members: &[usize],
+        images: &LabelledImages,
+        progress: &dyn Progress,
+    ) -> Result<Probabilities> {
+        self.predict_by_members(Part::Validation, members, images, progress)
+    }
+
+    fn predict_by_members(
+        &self,
+        part: Part,
+        members: &[usize],
+        images: &LabelledImages,
+        progress: &dyn Progress,
+    ) -> Result<Probabilities> {
+        let members: Vec<&MemberNetwork> = members.iter().map(|&member| &self.members[member]).collect();
+        let predict = |member: &&MemberNetwork| {
+            let weights = member.before_refit.as_ref().filter(|_| part == Part::Validation).unwrap_or(&member.weights);
+            Ok(predict(&member.architecture, weights, images, progress)?)
+        };
+        let each = members.iter().map(predict).collect::<Result<Vec<_>>>()?;
         if !self.is_ensemble() {
             return Ok(each.into_iter().next().expect("a model has a member"));
         }
         let views: Vec<ArrayView2<'_, f32>> = each.iter().map(|member| member.view()).collect();
-        self.vote(&views)
+        let weights = VoteWeights::new(members.iter().map(|member| member.weight).collect())?;
+        Ok(temper(vote(&views, &weights)?.view(), self.temperature()))
     }
 
     /// The vote of its members' probabilities, at its temperature.
@@ -215,17 +251,27 @@ impl Model {
     }
 }
 
+/// The weights of a network from before its refit.
+const BEFORE_REFIT: &str = "before_refit.safetensors";
+
 /// Where a network of the model in `dir` lies.
 pub(super) fn member_folder(dir: &Path, name: &StageId) -> PathBuf {
     dir.join("members").join(name.as_str())
 }
 
-/// Writes one network of a model.
-pub(super) fn save_member(dir: &Path, name: &StageId, architecture: &Architecture, weights: &Weights) -> Result<()> {
+/// Writes one network of a model, with the weights that it had before a `refit`.
+pub(super) fn save_member(
+    dir: &Path,
+    name: &StageId,
+    architecture: &Architecture,
+    weights: &Weights,
+    before_refit: Option<&Weights>,
+) -> Result<()> {
     let folder = member_folder(dir, name);
     fs::create_dir(&folder)?;
     fs::write_json(&folder.join("architecture.json"), architecture)?;
-    weights.save(&folder.join("weights.safetensors"))
+    weights.save(&folder.join("weights.safetensors"))?;
+    before_refit.map_or(Ok(()), |before| before.save(&folder.join(BEFORE_REFIT)))
 }
 
 /// Evaluates predictions for one part and keeps them.

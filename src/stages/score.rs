@@ -6,19 +6,63 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::data::FileList;
+use crate::data::pattern::Patterns;
 use crate::engine::{Context, Stage, StageError};
 use crate::fs;
-use crate::graph::StageId;
+use crate::graph::{FilesRef, StageId};
 use crate::infer::Loaded;
 use crate::score::{Input, Manifest, Output, OutputFormat, Request, ScoreOptions, ScoreSummary, score};
 
-pub(super) struct ScoreStage(pub ScoreOptions);
+pub(super) struct ScoreStage {
+    pub options: ScoreOptions,
+    /// The files that the model was trained on.
+    pub trained_on: Vec<TrainedOn>,
+}
+
+/// Files that a model, or one that it comes from, was trained on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TrainedOn {
+    /// The stage that trained.
+    pub by: StageId,
+    /// The stage that found the files, if one did.
+    pub files: Option<FilesRef>,
+    /// Which files.
+    pub patterns: Patterns,
+}
 
 impl ScoreStage {
     /// The input files in order.
     fn files(&self, inputs: &BTreeMap<StageId, PathBuf>) -> Result<Vec<PathBuf>> {
-        let list = self.0.data.as_ref().and_then(|data| inputs.get(data.stage())).map(|dir| FileList::load(dir)).transpose()?;
-        self.0.input.resolve(list.as_ref().map_or(Path::new(""), |list| &list.dir))
+        let list =
+            self.options.data.as_ref().and_then(|data| inputs.get(data.stage())).map(|dir| FileList::load(dir)).transpose()?;
+        self.options.input.resolve(list.as_ref().map_or(Path::new(""), |list| &list.dir))
+    }
+
+    /// Warns of files that the model was trained on, whatever they are called: it may be of use to score them, but an accuracy on them says
+    /// how well images are remembered.
+    fn tell_known(&self, files: &[PathBuf], context: &Context<'_>) -> Result<()> {
+        let length = |path: &Path| fs::stamp(path).map(|stamp| stamp.bytes);
+        for TrainedOn { by, files: base, patterns } in &self.trained_on {
+            let folder = match base {
+                None => PathBuf::new(),
+                Some(base) => match context.inputs.get(base.stage()) {
+                    Some(list) => FileList::load(list)?.dir,
+                    None => continue,
+                },
+            };
+            // Files that are gone by now cannot be compared.
+            for trained in patterns.resolve(&folder).unwrap_or_default() {
+                for file in files.iter().filter(|file| length(file).is_some() && length(file) == length(&trained)) {
+                    if *file == trained || fs::digest(file)? == fs::digest(&trained)? {
+                        let file = file.display();
+                        context
+                            .progress
+                            .warn(&format!("`{by}` was trained on `{file}`: an accuracy on it says nothing of new images"));
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The name in the output folder of a file that is to be published as `path`.
@@ -37,12 +81,13 @@ impl Stage for ScoreStage {
     }
 
     fn parameters(&self) -> serde_json::Value {
-        super::parameters(&self.0)
+        super::parameters(&self.options)
     }
 
     fn inputs(&self) -> Vec<StageId> {
-        let others = self.0.after.iter().map(|after| after.stage()).chain(self.0.data.iter().map(|data| data.stage()));
-        super::unique([self.0.model.export.stage()].into_iter().chain(others))
+        let others =
+            self.options.after.iter().map(|after| after.stage()).chain(self.options.data.iter().map(|data| data.stage()));
+        super::unique([self.options.model.export.stage()].into_iter().chain(others))
     }
 
     fn reads(&self, inputs: &BTreeMap<StageId, PathBuf>) -> Result<Vec<PathBuf>> {
@@ -54,25 +99,28 @@ impl Stage for ScoreStage {
     }
 
     fn run(&self, context: &Context<'_>) -> Result<(), StageError> {
-        let export = context.input(self.0.model.export.stage())?;
-        let file = export.join(self.0.model.model.as_str()).join("model.onnx");
+        let export = context.input(self.options.model.export.stage())?;
+        let file = export.join(self.options.model.model.as_str()).join("model.onnx");
         let model = Loaded::open(&file).map_err(|error| StageError::Corrupt(format!("{error:#}")))?;
         let files = self.files(context.inputs)?;
         let inputs = files.iter().cloned().map(Input::File).collect();
         let request = Request {
-            columns: self.0.columns.clone(),
-            passthrough: self.0.passthrough.clone(),
-            format: self.0.format.or_else(|| OutputFormat::of(&self.0.output)).unwrap_or_default(),
-            output_columns: self.0.output_columns.clone(),
-            top_k: self.0.top_k,
-            on_error: self.0.on_error,
-            rejects: self.0.rejects.as_deref().map(|path| context.out.join(Self::file_name(path))),
-            max_errors: self.0.max_errors,
-            engine: self.0.engine,
-            precision: self.0.precision,
-            ..Request::new(&model, inputs, Output::File(context.out.join(Self::file_name(&self.0.output))))
+            columns: self.options.columns.clone(),
+            passthrough: self.options.passthrough.clone(),
+            format: self.options.format.or_else(|| OutputFormat::of(&self.options.output)).unwrap_or_default(),
+            output_columns: self.options.output_columns.clone(),
+            top_k: self.options.top_k,
+            on_error: self.options.on_error,
+            rejects: self.options.rejects.as_deref().map(|path| context.out.join(Self::file_name(path))),
+            max_errors: self.options.max_errors,
+            engine: self.options.engine,
+            precision: self.options.precision,
+            ..Request::new(&model, inputs, Output::File(context.out.join(Self::file_name(&self.options.output))))
         };
         let summary: ScoreSummary = score(request, context.progress).map_err(anyhow::Error::from)?;
+        if summary.manifest.accuracy.is_some() {
+            self.tell_known(&files, context)?;
+        }
         context.check_read(&files.into_iter().zip(summary.manifest.inputs.iter().map(|input| input.digest)).collect())?;
         let accuracy = summary.manifest.accuracy.map(|accuracy| format!(", accuracy {accuracy:.4}")).unwrap_or_default();
         let tally = &summary.manifest.tally;
@@ -84,8 +132,8 @@ impl Stage for ScoreStage {
 
     fn publish(&self, _id: &StageId, _out: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
         let publish = |path: &Path| (Self::file_name(path), path.to_owned());
-        let (from, to) = publish(&self.0.output);
+        let (from, to) = publish(&self.options.output);
         let manifest = (Manifest::path(&from), Manifest::path(&to));
-        Ok([manifest, (from, to)].into_iter().chain(self.0.rejects.as_deref().map(publish)).collect())
+        Ok([manifest, (from, to)].into_iter().chain(self.options.rejects.as_deref().map(publish)).collect())
     }
 }

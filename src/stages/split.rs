@@ -1,4 +1,7 @@
 //! `split`: sets a validation part apart from the training images, and a test part if there is none.
+//!
+//! Every split draws by a seed of its own, but folds of one data set are the same for all stages that ask for as many: only so is each image
+//! held out once, and can be judged by the models that were not trained on it.
 
 use anyhow::Result;
 
@@ -7,7 +10,11 @@ use crate::data::split::{SplitOptions, split};
 use crate::engine::{Context, Stage, StageError};
 use crate::graph::StageId;
 
-pub(super) struct SplitStage(pub SplitOptions);
+pub(super) struct SplitStage {
+    pub options: SplitOptions,
+    /// The stage that made the data set whose images are divided.
+    pub source: StageId,
+}
 
 impl Stage for SplitStage {
     fn kind(&self) -> &'static str {
@@ -15,24 +22,32 @@ impl Stage for SplitStage {
     }
 
     fn version(&self) -> u32 {
-        1
+        if self.options.folds.is_some() { 2 } else { 1 }
     }
 
     fn parameters(&self) -> serde_json::Value {
-        super::parameters(&self.0)
+        let mut parameters = super::parameters(&self.options);
+        if let Some(name) = self.seed_name() {
+            parameters["drawn_as"] = name.into();
+        }
+        parameters
     }
 
     fn inputs(&self) -> Vec<StageId> {
-        vec![self.0.data.stage().clone()]
+        vec![self.options.data.stage().clone()]
     }
 
     fn is_seeded(&self) -> bool {
         true
     }
 
+    fn seed_name(&self) -> Option<String> {
+        self.options.folds.map(|_| format!("folds of {}", self.source))
+    }
+
     fn run(&self, context: &Context<'_>) -> Result<(), StageError> {
-        let source = context.input(self.0.data.stage())?;
-        let made = split(DataSet::load(source)?, &self.0, context.seed)?;
+        let source = context.input(self.options.data.stage())?;
+        let made = split(DataSet::load(source)?, &self.options, context.seed)?;
         let size = |part: Option<&crate::data::LabelledImages>| part.map_or(0, |part| part.len());
         let data = &made.data;
         context.progress.note(&format!(

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use super::evaluation_files;
+use super::foreign::{self, Foreign};
 use super::learning::{self, Given, Learned, Learner};
 use super::model::Part;
 use crate::data::DataSet;
@@ -20,7 +21,11 @@ use crate::nn::Weights;
 use crate::train::{TrainOptions, TrainSettings, Trained};
 use crate::units::Epochs;
 
-pub(super) struct TrainStage(pub TrainOptions);
+pub(super) struct TrainStage {
+    pub options: TrainOptions,
+    /// Images that the model it starts from has used, which those that this one is judged by must not be.
+    pub foreign: Vec<Foreign>,
+}
 
 impl Stage for TrainStage {
     fn kind(&self) -> &'static str {
@@ -28,16 +33,21 @@ impl Stage for TrainStage {
     }
 
     fn version(&self) -> u32 {
-        3
+        if self.options.refit { 4 } else { 3 }
     }
 
     fn parameters(&self) -> Value {
-        learning::parameters(&self.0)
+        learning::parameters(&self.options)
     }
 
     fn inputs(&self) -> Vec<StageId> {
-        let others = self.0.params.iter().map(|params| params.stage()).chain(self.0.start_from.iter().map(|model| model.stage()));
-        super::unique([self.0.data.stage()].into_iter().chain(others))
+        let others = self
+            .options
+            .params
+            .iter()
+            .map(|params| params.stage())
+            .chain(self.options.start_from.iter().map(|model| model.stage()));
+        super::unique([self.options.data.stage()].into_iter().chain(others).chain(foreign::inputs(&self.foreign)))
     }
 
     fn is_seeded(&self) -> bool {
@@ -49,14 +59,15 @@ impl Stage for TrainStage {
     }
 
     fn run(&self, context: &Context<'_>) -> Result<(), StageError> {
-        let data = DataSet::load(context.input(self.0.data.stage())?)?;
-        let options = match &self.0.params {
-            None => self.0.clone(),
+        foreign::check(&self.foreign, context)?;
+        let data = DataSet::load(context.input(self.options.data.stage())?)?;
+        let options = match &self.options.params {
+            None => self.options.clone(),
             Some(params) => {
                 let best: BTreeMap<String, Value> = fs::read_json(&context.input(params.stage())?.join("parameters.json"))?;
                 let shown: Vec<String> = best.iter().map(|(path, value)| format!("{path} = {value}")).collect();
                 context.progress.note(&format!("tuned: {}", shown.join(", ")));
-                self.0.with_parameters(&best).context("the tuned parameters do not fit this stage")?
+                self.options.with_parameters(&best).context("the tuned parameters do not fit this stage")?
             }
         };
         let settings = options.settings();
@@ -66,19 +77,24 @@ impl Stage for TrainStage {
         let first = learner.train("first", &settings, &data.train, data.validation.as_ref(), given)?;
         let validation = learner.measure(&first.weights, Part::Validation)?;
         let mut images = data.train.len();
-        let trained = match &data.validation {
+        let again = match &data.validation {
             Some(part) if options.refit => {
                 let both = data.train.concat(part)?;
                 images = both.len();
                 let settings =
                     TrainSettings { epochs: refit_epochs(&settings, &first), early_stopping: None, ..settings.clone() };
                 context.progress.note(&format!("again on {images} images, {} epochs", settings.epochs));
-                learner.train("refit", &settings, &both, None, given)?
+                Some(learner.train("refit", &settings, &both, None, given)?)
             }
-            _ => first,
+            _ => None,
+        };
+        // What it is judged by on the validation part, now and later, is the network that has not seen that part.
+        let (trained, before_refit) = match &again {
+            Some(again) => (again, Some(&first.weights)),
+            None => (&first, None),
         };
         fs::write_json(&context.out.join("options.json"), &options)?;
-        Ok(learner.finish(Learned { trained: &trained, settings: &settings, images, validation, teacher: None })?)
+        Ok(learner.finish(Learned { trained, before_refit, settings: &settings, images, validation, teacher: None })?)
     }
 
     fn publish(&self, id: &StageId, out: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {

@@ -12,7 +12,8 @@ use anyhow::{Context as _, Result};
 use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
-use super::model::Model;
+use super::foreign::{self, Foreign};
+use super::model::{Model, Part};
 use super::session::predict_all;
 use crate::data::{DataSet, LabelledImages};
 use crate::engine::{Context, Stage, StageError};
@@ -166,6 +167,8 @@ pub(super) struct VerifyStage {
     pub options: VerifyOptions,
     /// The models in the export.
     pub models: Vec<StageId>,
+    /// Images that the models have used, which those of the test part must not be.
+    pub foreign: Vec<Foreign>,
 }
 
 impl Stage for VerifyStage {
@@ -182,10 +185,12 @@ impl Stage for VerifyStage {
     }
 
     fn inputs(&self) -> Vec<StageId> {
-        super::unique([self.options.export.stage(), self.options.data.stage()])
+        let named = [self.options.export.stage(), self.options.data.stage()];
+        super::unique(named.into_iter().chain(foreign::inputs(&self.foreign)))
     }
 
     fn run(&self, context: &Context<'_>) -> Result<(), StageError> {
+        foreign::check(&self.foreign, context)?;
         let data = DataSet::load(context.input(self.options.data.stage())?)?;
         let test = data.test.as_ref().context("the data has no test part to verify on")?;
         let export = context.input(self.options.export.stage())?;
@@ -245,7 +250,7 @@ impl VerifyStage {
                 (all.clone(), all)
             }
         };
-        let burn = model.predict(test, &super::Quiet(progress))?;
+        let burn = model.predict(Part::Test, test, &super::Quiet(progress))?;
         let against_burn = compare(&burn, &probabilities)?;
 
         let members: Vec<ArrayView2<'_, f32>> = model

@@ -69,7 +69,7 @@ macro_rules! options {
             /// Views of an image over which the model averages; one, the image as it is, unless given.
             #[serde(default, skip_serializing_if = "Views::is_single")]
             pub views: Views,
-            /// The model to learn from, a single one or an ensemble, which was trained on the training part of the same data.
+            /// The model to learn from, a single one or an ensemble. It must not have been trained on images that the student is judged by.
             pub teacher: ModelRef,
             /// By what the logits of both are divided in the loss, so that the probabilities of wrong classes count for more; the
             /// loss is multiplied by its square, which keeps the size of gradients (Hinton and others, 2015).

@@ -7,5 +7,6 @@ mod pipelines;
 mod runs;
 mod safekeeping;
 mod scoring;
+mod seen;
 mod tidy;
 mod workshop;

@@ -30,12 +30,14 @@ fn every_shipped_pipeline_is_read_without_a_problem() {
 }
 
 #[test]
-fn the_pipelines_shown_in_the_readme_are_read_without_a_problem() {
-    let readme = read("README.md");
-    let shown: Vec<&str> = readme.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert!(!shown.is_empty());
-    for text in shown {
-        check("README.md", text);
+fn the_pipelines_shown_in_readme_and_reference_are_read_without_a_problem() {
+    for page in ["README.md", "docs/PIPELINE.md"] {
+        let text = read(page);
+        let shown: Vec<&str> = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        assert!(!shown.is_empty());
+        for text in shown {
+            check(page, text);
+        }
     }
 }
 

@@ -55,6 +55,7 @@ fn temperature(record: &ModelRecord, vote: &VoteTemperature) -> TemperatureRepor
 fn description(model: &Model) -> String {
     if model.is_ensemble() {
         let weights = match model.record.voting.as_str() {
+            "validation" if model.record.out_of_fold.is_some() => "weights fitted on images out of their folds",
             "validation" => "weights fitted on validation data",
             "equal" => "equal weights",
             _ => "given weights",

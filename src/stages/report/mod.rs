@@ -2,12 +2,14 @@
 
 mod outcomes;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::describe::{data, models, pictures};
+use super::foreign::{self, Foreign};
 use super::model::Model;
 use crate::data::DataSet;
 use crate::data::merge::MergeReport;
@@ -63,6 +65,10 @@ pub(super) struct ReportStage {
     pub seed: u64,
     /// Everything that `of` and `side_by_side` come from, in the order of the plan.
     pub sources: Vec<Source>,
+    /// Models that have used some of the test images that the page shows.
+    pub not_shown: BTreeSet<StageId>,
+    /// Images that models in `side_by_side` have used, which those of the test part must not be.
+    pub foreign: Vec<Foreign>,
 }
 
 impl Stage for ReportStage {
@@ -91,6 +97,7 @@ impl Stage for ReportStage {
     }
 
     fn run(&self, context: &Context<'_>) -> Result<(), StageError> {
+        foreign::check(&self.foreign, context)?;
         let sources = Sources { stage: self, context };
         let found = sources.of_kind(&["train", "distill", "ensemble"]).map(|(_, dir)| Model::load(dir));
         let models = found.collect::<Result<Vec<_>>>()?;
@@ -122,7 +129,8 @@ impl Stage for ReportStage {
                     page.mistakes.push(pictures::mistakes(first, second, test, context.progress)?);
                 }
             }
-            let shown = models.iter().rfind(|model| model.is_ensemble()).or(models.last());
+            let may_show: Vec<&Model> = models.iter().filter(|model| !self.not_shown.contains(&model.record.name)).collect();
+            let shown = may_show.iter().rfind(|model| model.is_ensemble()).or(may_show.last());
             if let Some(model) = shown {
                 page.predictions.push(pictures::predictions(model, test, context.progress)?);
             }

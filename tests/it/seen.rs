@@ -1,0 +1,334 @@
+//! No figure is taken from images that a model, or anything it comes from, has seen: every way in which it could be, and the honest ones.
+
+use std::fmt::Write as _;
+
+use atelier::data::{DataSet, Part};
+use atelier::stages;
+
+use crate::workshop::Workshop;
+
+/// Data in two splits, whose test parts differ as well, a whole, and a model of each.
+const BASE: &str = r#"version: 1
+stages:
+  raw:   { merge: { train: "a.csv", image: { channels: 1, height: 4, width: 4 }, classes: [x, y, z] } }
+  one:   { split: { data: raw, validation: 0.2, test: 0.2 } }
+  two:   { split: { data: raw, validation: 0.2, test: 0.2 } }
+  vary:  { augment: { data: one, shift: 1 } }
+  good:  { train: { data: vary, model: mlp } }
+  also:  { train: { data: one, model: mlp, early_stopping: {} } }
+  other: { train: { data: two, model: mlp } }
+  whole: { train: { data: raw, model: mlp } }
+  refit: { train: { data: one, model: mlp, refit: true } }
+"#;
+
+/// What is wrong with further stages, one line for each problem.
+#[track_caller]
+fn problems(more: &str) -> String {
+    match stages::load("p.yaml", &format!("{BASE}{more}"), &[], None) {
+        Ok(_) => String::new(),
+        Err(problems) => {
+            let text = problems.to_string();
+            let lines = text.lines().filter_map(|line| line.strip_prefix("p.yaml:"));
+            lines.map(|line| line.split_once(' ').unwrap().1).collect::<Vec<_>>().join("\n")
+        }
+    }
+}
+
+#[track_caller]
+fn is_honest(more: &str) {
+    assert_eq!(problems(more), "");
+}
+
+#[test]
+fn models_of_one_split_may_be_voted_ranked_verified_taught_and_started_from() {
+    is_honest(
+        r#"
+  vote:    { ensemble: { models: [good, also, refit], weights: validation, temperature: validation, data: one } }
+  ranked:  { compare: { models: [good, also, refit, vote], data: vary } }
+  out:     { export: { models: [good, refit, vote] } }
+  proof:   { verify: { export: out, data: one, gate: { accuracy: 0.5 } } }
+  student: { distill: { data: vary, model: mlp, teacher: good, start_from: also } }
+  again:   { train: { data: one, model: mlp, start_from: student, refit: true } }
+  search:  { tune: { data: one, model: mlp, search: { model.mlp.dropout: { float: { min: 0.0, max: 0.5 } } } } }
+  found:   { train: { data: vary, model: mlp, params: search } }
+  page:    { report: { of: [ranked], side_by_side: [{ first: good, second: vote }] } }
+"#,
+    );
+}
+
+#[test]
+fn a_vote_is_not_fitted_or_measured_on_images_that_a_member_has_seen() {
+    insta::assert_snapshot!(problems("  vote: { ensemble: { models: [good, other], weights: validation, data: one } }\n"), @"");
+    insta::assert_snapshot!(problems("  vote: { ensemble: { models: [good, other], temperature: validation, data: one } }\n"), @"");
+    insta::assert_snapshot!(problems("  vote: { ensemble: { models: [good, other], data: one } }\n"), @"");
+}
+
+#[test]
+fn models_are_not_ranked_by_images_that_one_has_seen() {
+    insta::assert_snapshot!(problems("  ranked: { compare: { models: [good, other], data: one } }\n"), @"");
+}
+
+#[test]
+fn a_model_of_unsplit_data_is_not_judged_by_a_part_of_it() {
+    insta::assert_snapshot!(problems("  vote: { ensemble: { models: [good, whole], data: vary } }\n  ranked: { compare: { models: [good, whole], data: one } }\n"), @"");
+}
+
+#[test]
+fn a_gate_does_not_judge_by_images_that_a_model_has_seen() {
+    let two_test_parts = "  out: { export: { models: [good, other] } }\n  proof: { verify: { export: out, data: one, gate: { model: other, accuracy: 0.6 } } }\n";
+    insta::assert_snapshot!(problems(two_test_parts), @"");
+    insta::assert_snapshot!(problems("  out: { export: { models: [whole] } }\n  proof: { verify: { export: out, data: two } }\n"), @"");
+}
+
+#[test]
+fn what_a_model_has_seen_goes_on_to_those_that_start_from_it() {
+    insta::assert_snapshot!(problems("  next: { train: { data: one, model: mlp, start_from: other } }\n"), @"");
+    let over_unsplit = "  next: { train: { data: raw, model: mlp, start_from: other } }\n  last: { train: { data: two, model: mlp, start_from: next } }\n";
+    insta::assert_snapshot!(problems(over_unsplit), @"");
+}
+
+#[test]
+fn a_refit_model_is_no_start_and_no_teacher_where_its_validation_part_judges() {
+    insta::assert_snapshot!(problems("  next: { train: { data: vary, model: mlp, start_from: refit } }\n  student: { distill: { data: one, model: mlp, teacher: refit } }\n"), @"");
+}
+
+#[test]
+fn a_student_has_seen_what_its_teacher_and_what_that_comes_from_have_seen() {
+    insta::assert_snapshot!(problems("  student: { distill: { data: one, model: mlp, teacher: other } }\n"), @"");
+    // The teacher's own data tells nothing of where it began.
+    let begun = "  begun: { train: { data: raw, model: mlp, start_from: other } }\n  student: { distill: { data: raw, model: mlp, teacher: begun } }\n  vote: { ensemble: { models: [good, student], data: one } }\n";
+    insta::assert_snapshot!(problems(begun), @"");
+    let by_vote = "  vote: { ensemble: { models: [good, refit], data: one } }\n  student: { distill: { data: one, model: mlp, teacher: vote } }\n";
+    insta::assert_snapshot!(problems(by_vote), @"");
+}
+
+#[test]
+fn parameters_are_not_chosen_by_test_images() {
+    let search = |data: &str| {
+        format!(
+            "  search: {{ tune: {{ data: {data}, model: mlp, search: {{ model.mlp.dropout: {{ float: {{ min: 0.0, max: 0.5 }} }} }} }} }}\n"
+        )
+    };
+    insta::assert_snapshot!(problems(&format!("{}  found: {{ train: {{ data: one, model: mlp, params: search }} }}\n", search("two"))), @"");
+    is_honest(&format!("{}  found: {{ train: {{ data: one, model: mlp, params: search }} }}\n", search("vary")));
+}
+
+#[test]
+fn two_merges_of_one_file_hold_the_same_images() {
+    let more = r#"
+  copy:   { merge: { train: ["./a.csv"], image: { channels: 1, height: 4, width: 4 }, classes: [x, y, z] } }
+  third:  { split: { data: copy, validation: 0.2 } }
+  late:   { train: { data: third, model: mlp } }
+  vote:   { ensemble: { models: [good, late], data: one } }
+"#;
+    insta::assert_snapshot!(problems(more), @"");
+    let itself = r#"  both: { merge: { train: "b.csv", test: "./b.csv", image: { channels: 1, height: 4, width: 4 } } }
+"#;
+    insta::assert_snapshot!(problems(itself), @"");
+}
+
+#[test]
+fn copies_of_one_image_do_not_come_into_two_parts() {
+    let more = "  more: { augment: { data: raw, shift: 1, copies: 3 } }\n  part: { split: { data: more } }\n  twice: { split: { data: one } }\n";
+    insta::assert_snapshot!(problems(more), @"");
+}
+
+/// Folds with two recipes.
+const FOLDS: &str = r#"
+  p1: { split: { data: raw, folds: { count: 3, use: 1 } } }
+  p2: { split: { data: raw, folds: { count: 3, use: 2 } } }
+  p3: { split: { data: raw, folds: { count: 3, use: 3 } } }
+  q:  { split: { data: raw, folds: { count: 4, use: 2 } } }
+  v1: { augment: { data: p1, shift: 1 } }
+  a1: { train: { data: p1, model: mlp } }
+  a2: { train: { data: p2, model: mlp } }
+  a3: { train: { data: p3, model: mlp, refit: true } }
+  b1: { train: { data: v1, model: basic } }
+  b2: { train: { data: p2, model: basic } }
+"#;
+
+#[test]
+fn members_that_were_trained_on_folds_are_judged_out_of_fold() {
+    let problems = |more: &str| problems(&format!("{FOLDS}{more}"));
+    insta::assert_snapshot!(problems("  vote: { ensemble: { models: [a1, a2], weights: validation, data: p1 } }\n  ranked: { compare: { models: [a1, a2], data: v1 } }\n"), @"");
+    let honest = r#"
+  vote:   { ensemble: { models: [a1, a2, b1, b2], weights: validation, temperature: validation, data: raw } }
+  three:  { ensemble: { models: [a1, a2, a3], data: raw } }
+  ranked: { compare: { models: [vote, three, a1, b2], data: raw } }
+"#;
+    assert_eq!(problems(honest), "");
+    insta::assert_snapshot!(problems("  strange: { ensemble: { models: [a1, b2], weights: validation, data: raw } }\n"), @"");
+    insta::assert_snapshot!(problems("  c: { train: { data: q, model: mlp } }\n  mixed: { ensemble: { models: [a1, c], weights: validation, data: raw } }\n"), @"");
+    let tainted = "  all: { train: { data: raw, model: mlp, start_from: a2 } }\n  pre: { train: { data: p1, model: mlp, start_from: all } }\n";
+    insta::assert_snapshot!(problems(tainted), @"");
+    insta::assert_snapshot!(problems("  s: { distill: { data: p1, model: mlp, teacher: a2 } }\n"), @"");
+}
+
+// What only a run tells.
+
+/// Images of random gray values with random labels, as rows of CSV: whoever tells them has seen them.
+fn noise(images: usize, seed: u64) -> String {
+    let mut state = seed;
+    let mut next = |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let mut rows = String::new();
+    for _ in 0..images {
+        write!(rows, "{}", next(3)).unwrap();
+        (0..64).for_each(|_| write!(rows, ",{}", next(256)).unwrap());
+        rows.push('\n');
+    }
+    rows
+}
+
+fn header() -> String {
+    (1..=64).fold("label".to_owned(), |header, pixel| format!("{header},pixel{pixel}")) + "\n"
+}
+
+fn with(stages: &str, files: &[(&str, &str)]) -> Workshop {
+    let workshop = Workshop::with(&format!("version: 1\nseed: 1\nstages:\n{stages}"));
+    for (name, rows) in files {
+        workshop.write(name, format!("{}{rows}", header()));
+    }
+    workshop
+}
+
+fn json(workshop: &Workshop, name: &str) -> serde_json::Value {
+    serde_json::from_str(&workshop.read(&format!("artifacts/{name}"))).unwrap()
+}
+
+fn merge(name: &str, files: &str) -> String {
+    format!("  {name}: {{ merge: {{ {files}, image: {{ channels: 1, height: 8, width: 8 }}, classes: [x, y, z] }} }}\n")
+}
+
+const LEARNS_BY_HEART: &str =
+    "model: { mlp: { units: [128], dropout: 0 } }, epochs: 40, batch_size: 16, optimizer: { adamw: { learning_rate: 0.003 } }";
+
+/// The data of every split in the cache.
+fn splits(workshop: &Workshop) -> Vec<DataSet> {
+    let objects = std::fs::read_dir(workshop.path("artifacts/.cache/objects")).unwrap();
+    let mut folders = Vec::new();
+    for object in objects {
+        let object = object.unwrap().path();
+        folders.push(object.join("files"));
+        folders.push(object);
+    }
+    folders.iter().filter_map(|folder| DataSet::load(folder).ok()).filter(|data| data.validation.is_some()).collect()
+}
+
+#[test]
+fn a_vote_over_folds_is_fitted_and_ranked_on_images_out_of_fold_alone() {
+    let mut stages = merge("raw", r#"train: "a.csv", test: "t.csv""#);
+    for fold in 1..=3 {
+        writeln!(stages, "  p{fold}: {{ split: {{ data: raw, folds: {{ count: 3, use: {fold} }} }} }}").unwrap();
+        writeln!(stages, "  a{fold}: {{ train: {{ data: p{fold}, {LEARNS_BY_HEART} }} }}").unwrap();
+        writeln!(stages, "  b{fold}: {{ train: {{ data: p{fold}, model: {{ mlp: {{ units: [8] }} }}, epochs: 2 }} }}").unwrap();
+    }
+    stages.push_str(
+        r#"  vote:   { ensemble: { models: [a1, a2, a3, b1, b2, b3], weights: validation, temperature: validation, data: raw } }
+  sharp:  { ensemble: { models: [a1, a2, a3], data: raw } }
+  ranked: { compare: { models: [sharp, vote, a1, b2], data: raw, robustness: { perturbations: [noise], severities: [1], samples: 60 } } }
+  out:    { export: { models: [vote] } }
+  proof:  { verify: { export: out, data: raw } }
+  page:   { report: { of: [ranked, proof] } }
+"#,
+    );
+    let workshop = with(&stages, &[("a.csv", &noise(180, 1)), ("t.csv", &noise(60, 2))]);
+    workshop.pipeline(&["run"]).expect(0);
+
+    // Each image was out of one fold, and only there.
+    let folds = splits(&workshop);
+    let mut held_out: Vec<Vec<u8>> = folds
+        .iter()
+        .map(|data| data.required(Part::Validation).unwrap())
+        .flat_map(|part| (0..part.len()).map(|place| part.image(place).to_vec()).collect::<Vec<_>>())
+        .collect();
+    held_out.sort();
+    held_out.dedup();
+    assert_eq!((folds.len(), held_out.len()), (3, 180));
+
+    for name in ["sharp", "vote"] {
+        let metrics = json(&workshop, &format!("{name}/metrics.json"));
+        assert_eq!(metrics["out_of_fold"], serde_json::json!({ "folds": 3, "images": 180 }));
+        let accuracy = metrics["validation"]["accuracy"].as_f64().unwrap();
+        assert!(accuracy < 0.5, "`{name}` knows {accuracy} of images with random labels");
+    }
+    // The members know their own images by heart; the vote does not believe them.
+    let vote = json(&workshop, "vote/metrics.json");
+    let weights: Vec<f64> =
+        vote["ensemble"]["members"].as_array().unwrap().iter().map(|member| member["weight"].as_f64().unwrap()).collect();
+    assert!(
+        weights[0] == weights[1] && weights[1] == weights[2] && weights[3] == weights[5],
+        "folds of a recipe count the same: {weights:?}"
+    );
+    assert!(weights[3] > weights[0], "{weights:?}");
+    assert!(vote["ensemble"]["temperature"]["value"].as_f64().unwrap() >= 1.0, "{vote}");
+
+    let ranked = json(&workshop, "ranked.json");
+    for model in ranked["ranking"].as_array().unwrap() {
+        for figure in ["validation_accuracy", "robustness"] {
+            assert!(model[figure].as_f64().unwrap() < 0.6, "{model}");
+        }
+    }
+    assert!(ranked["reason"].as_str().unwrap().contains("out of its folds"), "{ranked}");
+    workshop.pipeline(&["run"]).expect(0).says("nothing to do");
+}
+
+#[test]
+fn a_refit_model_is_ranked_by_the_network_that_has_not_seen_the_validation_part() {
+    let stages = merge("raw", r#"train: "a.csv""#)
+        + &format!(
+            "  parts: {{ split: {{ data: raw, validation: 0.4 }} }}\n  m: {{ train: {{ data: parts, {LEARNS_BY_HEART}, refit: true }} }}\n  n: {{ train: {{ data: parts, model: mlp, epochs: 1 }} }}\n"
+        )
+        + "  both: { ensemble: { models: [m, n], weights: [9, 1], data: parts } }\n"
+        + "  ranked: { compare: { models: [m, both], data: parts, robustness: { perturbations: [noise], severities: [1] } } }\n";
+    let workshop = with(&stages, &[("a.csv", &noise(150, 3))]);
+    workshop.pipeline(&["run"]).expect(0);
+    let ranked = json(&workshop, "ranked.json");
+    for model in ranked["ranking"].as_array().unwrap() {
+        for figure in ["validation_accuracy", "robustness"] {
+            assert!(model[figure].as_f64().unwrap() < 0.6, "{model}");
+        }
+    }
+}
+
+#[test]
+fn files_with_the_same_images_are_found_by_their_content() {
+    let (rows, others) = (noise(60, 4), noise(60, 5));
+    // The same rows under another name, in another order, among others.
+    let mut mixed: Vec<&str> = rows.lines().chain(others.lines()).collect();
+    mixed.reverse();
+    let mixed = mixed.join("\n");
+    let stages = merge("raw", r#"train: "a.csv""#)
+        + &merge("far", r#"train: "b.csv""#)
+        + "  parts: { split: { data: raw, validation: 0.5 } }\n  pre: { train: { data: far, model: mlp, epochs: 1 } }\n  own: { train: { data: parts, model: mlp, epochs: 1 } }\n"
+        + "  vote: { ensemble: { models: [own, pre], data: parts } }\n  next: { train: { data: parts, model: mlp, epochs: 1, start_from: pre } }\n";
+    let workshop = with(&stages, &[("a.csv", &rows), ("b.csv", &mixed)]);
+    let said = workshop.pipeline(&["run", "--until", "vote"]).expect(1).text();
+    assert!(said.contains("`pre` was trained on the training part of `far`, and 30 of the 30 images of the validation part of `parts` are among them"), "{said}");
+    workshop.pipeline(&["run", "--until", "next"]).expect(1).says("30 of the 30 images");
+
+    // Other images under the same names are no concern; one in a hundred is told.
+    workshop.write("b.csv", format!("{}{others}", header()));
+    let said = workshop.pipeline(&["run"]).expect(0).text();
+    assert!(!said.contains("are among them"), "{said}");
+    let many = noise(400, 6);
+    let shared = format!("{}\n{others}", many.lines().next().unwrap());
+    let workshop = with(&stages.replace("validation: 0.5", "validation: 0.9"), &[("a.csv", &many), ("b.csv", &shared)]);
+    workshop.pipeline(&["run"]).expect(0).says("1 of the 360 images of the validation part of `parts` are among them");
+}
+
+#[test]
+fn test_files_that_hold_the_training_images_are_refused_and_a_few_repeats_are_told() {
+    let rows = noise(40, 7);
+    let stages = merge("raw", r#"train: "a.csv", test: "t.csv""#);
+    let workshop = with(&stages, &[("a.csv", &rows), ("t.csv", &rows)]);
+    workshop.pipeline(&["run"]).expect(1).says("`t.csv` to test with and `a.csv` to train on hold the same");
+    let most: String = rows.lines().rev().take(30).chain(noise(10, 8).lines()).map(|row| format!("{row}\n")).collect();
+    workshop.write("t.csv", format!("{}{most}", header()));
+    workshop.pipeline(&["run"]).expect(1).says("30 of the 40 test images are training images too");
+    let few: String = rows.lines().take(2).chain(noise(38, 8).lines()).map(|row| format!("{row}\n")).collect();
+    workshop.write("t.csv", format!("{}{few}", header()));
+    workshop.pipeline(&["run"]).expect(0).says("test images that are also training images: 2");
+}
