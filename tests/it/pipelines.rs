@@ -225,12 +225,12 @@ stages:
     11 |   vote:    { ensemble: { models: [good, refit], weights: [1, 2], data: parts } }
        |                                                 ^^^^^^^
 
-    pipeline.yaml:13:59: stage `tainted`: `vote` was trained on the validation part too, by which the student is judged; name a teacher without `refit`
+    pipeline.yaml:13:59: stage `tainted`: `vote` comes from `refit`, which was trained on the validation part of `parts` too, by which the student is judged; name a model without `refit`
        |
     13 |   tainted: { distill: { data: parts, model: mlp, teacher: vote } }
        |                                                           ^^^^
 
-    pipeline.yaml:14:59: stage `strange`: `foreign` was trained on images of `other`, but `parts` trains on those of `parts`; a teacher may have seen what the student is judged by; let both train on the same part
+    pipeline.yaml:14:59: stage `strange`: `foreign` was trained on `other`, which divides the same images in another way, and so on some of the validation part of `parts`, by which the student is judged; let `foreign` train on `parts`
        |
     14 |   strange: { distill: { data: parts, model: mlp, teacher: foreign } }
        |                                                           ^^^^^^^
@@ -260,7 +260,7 @@ stages:
     19 |   vain:    { distill: { data: parts, model: mlp, teacher: good, start_from: vote } }
        |                                                                             ^^^^
 
-    pipeline.yaml:20:60: stage `knowing`: `refit` was trained on the validation part too, by which this one is judged; name a model without `refit`
+    pipeline.yaml:20:60: stage `knowing`: `refit` was trained on the validation part of `parts` too, by which this one is judged; name a model without `refit`
        |
     20 |   knowing: { train: { data: parts, model: mlp, start_from: refit } }
        |                                                            ^^^^^

@@ -58,48 +58,93 @@ fn models_of_one_split_may_be_voted_ranked_verified_taught_and_started_from() {
 
 #[test]
 fn a_vote_is_not_fitted_or_measured_on_images_that_a_member_has_seen() {
-    insta::assert_snapshot!(problems("  vote: { ensemble: { models: [good, other], weights: validation, data: one } }\n"), @"");
-    insta::assert_snapshot!(problems("  vote: { ensemble: { models: [good, other], temperature: validation, data: one } }\n"), @"");
-    insta::assert_snapshot!(problems("  vote: { ensemble: { models: [good, other], data: one } }\n"), @"");
+    assert_eq!(
+        problems("  vote: { ensemble: { models: [good, other], weights: validation, data: one } }\n"),
+        "stage `vote`: `other` was trained on `two`, which divides the same images in another way, and so on some of the validation part of `one`, on which weights are fitted; let `other` train on `one`"
+    );
+    assert_eq!(
+        problems("  vote: { ensemble: { models: [good, other], temperature: validation, data: one } }\n"),
+        "stage `vote`: `other` was trained on `two`, which divides the same images in another way, and so on some of the validation part of `one`, on which the temperature is fitted; let `other` train on `one`"
+    );
+    assert_eq!(
+        problems("  vote: { ensemble: { models: [good, other], data: one } }\n"),
+        "stage `vote`: `other` was trained on `two`, which divides the same images in another way, and so on some of the validation part of `one`, on which the vote is measured; let `other` train on `one`"
+    );
 }
 
 #[test]
 fn models_are_not_ranked_by_images_that_one_has_seen() {
-    insta::assert_snapshot!(problems("  ranked: { compare: { models: [good, other], data: one } }\n"), @"");
+    assert_eq!(
+        problems("  ranked: { compare: { models: [good, other], data: one } }\n"),
+        "stage `ranked`: `other` was trained on `two`, which divides the same images in another way, and so on some of the validation part of `one`, by which models are ranked; let `other` train on `one`"
+    );
 }
 
 #[test]
 fn a_model_of_unsplit_data_is_not_judged_by_a_part_of_it() {
-    insta::assert_snapshot!(problems("  vote: { ensemble: { models: [good, whole], data: vary } }\n  ranked: { compare: { models: [good, whole], data: one } }\n"), @"");
+    assert_eq!(
+        problems(
+            "  vote: { ensemble: { models: [good, whole], data: vary } }\n  ranked: { compare: { models: [good, whole], data: one } }\n"
+        ),
+        "stage `vote`: `whole` was trained on `raw`, which holds images of the validation part of `vary`, on which the vote is measured; let `whole` train on `vary`\n\
+         stage `ranked`: `whole` was trained on `raw`, which holds images of the validation part of `one`, by which models are ranked; let `whole` train on `one`"
+    );
 }
 
 #[test]
 fn a_gate_does_not_judge_by_images_that_a_model_has_seen() {
     let two_test_parts = "  out: { export: { models: [good, other] } }\n  proof: { verify: { export: out, data: one, gate: { model: other, accuracy: 0.6 } } }\n";
-    insta::assert_snapshot!(problems(two_test_parts), @"");
-    insta::assert_snapshot!(problems("  out: { export: { models: [whole] } }\n  proof: { verify: { export: out, data: two } }\n"), @"");
+    assert_eq!(
+        problems(two_test_parts),
+        "stage `proof`: `other` was trained on `two`, which divides the same images in another way, and so on some of the test part of `one`, by which the gate judges; let `other` train on `one`"
+    );
+    assert_eq!(
+        problems("  out: { export: { models: [whole] } }\n  proof: { verify: { export: out, data: two } }\n"),
+        "stage `proof`: `whole` was trained on `raw`, which holds images of the test part of `two`, on which its file is measured; let `whole` train on `two`"
+    );
 }
 
 #[test]
 fn what_a_model_has_seen_goes_on_to_those_that_start_from_it() {
-    insta::assert_snapshot!(problems("  next: { train: { data: one, model: mlp, start_from: other } }\n"), @"");
+    assert_eq!(
+        problems("  next: { train: { data: one, model: mlp, start_from: other } }\n"),
+        "stage `next`: `other` was trained on `two`, which divides the same images in another way, and so on some of the validation part of `one`, by which this one is judged; let `other` train on `one`"
+    );
     let over_unsplit = "  next: { train: { data: raw, model: mlp, start_from: other } }\n  last: { train: { data: two, model: mlp, start_from: next } }\n";
-    insta::assert_snapshot!(problems(over_unsplit), @"");
+    assert_eq!(
+        problems(over_unsplit),
+        "stage `last`: `next` was trained on `raw`, which holds images of the validation part of `two`, by which this one is judged; let `next` train on `two`"
+    );
 }
 
 #[test]
 fn a_refit_model_is_no_start_and_no_teacher_where_its_validation_part_judges() {
-    insta::assert_snapshot!(problems("  next: { train: { data: vary, model: mlp, start_from: refit } }\n  student: { distill: { data: one, model: mlp, teacher: refit } }\n"), @"");
+    assert_eq!(
+        problems(
+            "  next: { train: { data: vary, model: mlp, start_from: refit } }\n  student: { distill: { data: one, model: mlp, teacher: refit } }\n"
+        ),
+        "stage `next`: `refit` was trained on the validation part of `vary` too, by which this one is judged; name a model without `refit`\n\
+         stage `student`: `refit` was trained on the validation part of `one` too, by which the student is judged; name a model without `refit`"
+    );
 }
 
 #[test]
 fn a_student_has_seen_what_its_teacher_and_what_that_comes_from_have_seen() {
-    insta::assert_snapshot!(problems("  student: { distill: { data: one, model: mlp, teacher: other } }\n"), @"");
+    assert_eq!(
+        problems("  student: { distill: { data: one, model: mlp, teacher: other } }\n"),
+        "stage `student`: `other` was trained on `two`, which divides the same images in another way, and so on some of the validation part of `one`, by which the student is judged; let `other` train on `one`"
+    );
     // The teacher's own data tells nothing of where it began.
     let begun = "  begun: { train: { data: raw, model: mlp, start_from: other } }\n  student: { distill: { data: raw, model: mlp, teacher: begun } }\n  vote: { ensemble: { models: [good, student], data: one } }\n";
-    insta::assert_snapshot!(problems(begun), @"");
+    assert_eq!(
+        problems(begun),
+        "stage `vote`: `student` comes from `begun`, which was trained on `raw`, which holds images of the validation part of `one`, on which the vote is measured; let `begun` train on `one`"
+    );
     let by_vote = "  vote: { ensemble: { models: [good, refit], data: one } }\n  student: { distill: { data: one, model: mlp, teacher: vote } }\n";
-    insta::assert_snapshot!(problems(by_vote), @"");
+    assert_eq!(
+        problems(by_vote),
+        "stage `student`: `vote` comes from `refit`, which was trained on the validation part of `one` too, by which the student is judged; name a model without `refit`"
+    );
 }
 
 #[test]
@@ -109,7 +154,10 @@ fn parameters_are_not_chosen_by_test_images() {
             "  search: {{ tune: {{ data: {data}, model: mlp, search: {{ model.mlp.dropout: {{ float: {{ min: 0.0, max: 0.5 }} }} }} }} }}\n"
         )
     };
-    insta::assert_snapshot!(problems(&format!("{}  found: {{ train: {{ data: one, model: mlp, params: search }} }}\n", search("two"))), @"");
+    assert_eq!(
+        problems(&format!("{}  found: {{ train: {{ data: one, model: mlp, params: search }} }}\n", search("two"))),
+        "stage `found`: `search` searched on `two`, which divides the same images in another way, and so on some of the test part of `one`, on which this one is measured; let `search` search on `one`"
+    );
     is_honest(&format!("{}  found: {{ train: {{ data: one, model: mlp, params: search }} }}\n", search("vary")));
 }
 
@@ -121,16 +169,26 @@ fn two_merges_of_one_file_hold_the_same_images() {
   late:   { train: { data: third, model: mlp } }
   vote:   { ensemble: { models: [good, late], data: one } }
 "#;
-    insta::assert_snapshot!(problems(more), @"");
+    assert_eq!(
+        problems(more),
+        "stage `vote`: `late` was trained on `third`, which divides the same images in another way, and so on some of the validation part of `one`, on which the vote is measured; let `late` train on `one`"
+    );
     let itself = r#"  both: { merge: { train: "b.csv", test: "./b.csv", image: { channels: 1, height: 4, width: 4 } } }
 "#;
-    insta::assert_snapshot!(problems(itself), @"");
+    assert_eq!(
+        problems(itself),
+        "stage `both`: `./b.csv` is given both to train on and to test with; give other files, or leave it out and set a part apart with `test` in a `split` stage"
+    );
 }
 
 #[test]
 fn copies_of_one_image_do_not_come_into_two_parts() {
     let more = "  more: { augment: { data: raw, shift: 1, copies: 3 } }\n  part: { split: { data: more } }\n  twice: { split: { data: one } }\n";
-    insta::assert_snapshot!(problems(more), @"");
+    assert_eq!(
+        problems(more),
+        "stage `part`: `more` adds varied copies of images, and copies of one image would come into several parts; split first, and let `more` vary the training part\n\
+         stage `twice`: `one` has a validation part already; name data that is not split yet: `raw`"
+    );
 }
 
 /// Folds with two recipes.
@@ -144,24 +202,45 @@ const FOLDS: &str = r#"
   a2: { train: { data: p2, model: mlp } }
   a3: { train: { data: p3, model: mlp, refit: true } }
   b1: { train: { data: v1, model: basic } }
-  b2: { train: { data: p2, model: basic } }
+  v2: { augment: { data: p2, shift: 1 } }
+  b2: { train: { data: v2, model: basic } }
 "#;
 
 #[test]
 fn members_that_were_trained_on_folds_are_judged_out_of_fold() {
     let problems = |more: &str| problems(&format!("{FOLDS}{more}"));
-    insta::assert_snapshot!(problems("  vote: { ensemble: { models: [a1, a2], weights: validation, data: p1 } }\n  ranked: { compare: { models: [a1, a2], data: v1 } }\n"), @"");
+    assert_eq!(
+        problems(
+            "  vote: { ensemble: { models: [a1, a2], weights: validation, data: p1 } }\n  ranked: { compare: { models: [a1, a2], data: v1 } }\n"
+        ),
+        "stage `vote`: `a2` was trained on `p2`, which holds images of the validation part of `p1`, on which weights are fitted; name `raw`, of which they are folds, as `data`: each image is then judged by those that were not trained on it\n\
+         stage `ranked`: `a2` was trained on `p2`, which holds images of the validation part of `v1`, by which models are ranked; name `raw`, of which they are folds, as `data`: each image is then judged by those that were not trained on it"
+    );
     let honest = r#"
   vote:   { ensemble: { models: [a1, a2, b1, b2], weights: validation, temperature: validation, data: raw } }
   three:  { ensemble: { models: [a1, a2, a3], data: raw } }
   ranked: { compare: { models: [vote, three, a1, b2], data: raw } }
 "#;
     assert_eq!(problems(honest), "");
-    insta::assert_snapshot!(problems("  strange: { ensemble: { models: [a1, b2], weights: validation, data: raw } }\n"), @"");
-    insta::assert_snapshot!(problems("  c: { train: { data: q, model: mlp } }\n  mixed: { ensemble: { models: [a1, c], weights: validation, data: raw } }\n"), @"");
+    assert_eq!(
+        problems("  strange: { ensemble: { models: [a1, b2], weights: validation, data: raw } }\n"),
+        "stage `strange`: no image was out of the folds of all recipes, so that nothing tells which of them should count for more; train each recipe on the same folds, or leave out `weights`"
+    );
+    assert_eq!(
+        problems(
+            "  c: { train: { data: q, model: mlp } }\n  mixed: { ensemble: { models: [a1, c], weights: validation, data: raw } }\n"
+        ),
+        "stage `mixed`: `raw` has no validation part, but weights are fitted on it; name a stage after `split`"
+    );
     let tainted = "  all: { train: { data: raw, model: mlp, start_from: a2 } }\n  pre: { train: { data: p1, model: mlp, start_from: all } }\n";
-    insta::assert_snapshot!(problems(tainted), @"");
-    insta::assert_snapshot!(problems("  s: { distill: { data: p1, model: mlp, teacher: a2 } }\n"), @"");
+    assert_eq!(
+        problems(tainted),
+        "stage `pre`: `all` was trained on `raw`, which holds images of the validation part of `p1`, by which this one is judged; let `all` train on `p1`"
+    );
+    assert_eq!(
+        problems("  s: { distill: { data: p1, model: mlp, teacher: a2 } }\n"),
+        "stage `s`: `a2` was trained on `p2`, which holds images of the validation part of `p1`, by which the student is judged; let `a2` train on `p1`"
+    );
 }
 
 // What only a run tells.

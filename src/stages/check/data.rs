@@ -91,7 +91,8 @@ impl Checker<'_> {
         }
         if data.validation.is_some() {
             let message = format!("`{}` has a validation part already", options.data);
-            let help = data.part_of.map_or("name data that is not split yet".to_owned(), |whole| format!("split `{whole}`"));
+            let whole = data.part_of.map_or_else(String::new, |whole| format!(": `{whole}`"));
+            let help = format!("name data that is not split yet{whole}");
             return self.problem(id, &["data"], message, &help);
         }
         if let Some(copied) = &data.copied {

@@ -29,6 +29,8 @@ pub(super) struct Judged<'a> {
     pub part: Part,
     /// What for, as in "on which weights are fitted".
     pub why: &'a str,
+    /// Whether images of folds can be used for that, each by the models that were not trained on it.
+    pub folds: bool,
 }
 
 /// What a network is trained from, beside its data.
@@ -71,7 +73,7 @@ impl Checker<'_> {
             for (part, why) in
                 [(Part::Validation, format!("by which {whom} is judged")), (Part::Test, format!("on which {whom} is measured"))]
             {
-                let judged = Judged { data: name.stage(), facts: data, part, why: &why };
+                let judged = Judged { data: name.stage(), facts: data, part, why: &why, folds: false };
                 is_honest = is_honest && self.is_unseen(id, &[path], source, &used, &judged, &mut BTreeSet::new());
             }
             uses.extend(used);
@@ -119,7 +121,7 @@ impl Checker<'_> {
         let mut told = BTreeSet::new();
         let mut is_honest = true;
         for &(part, why) in parts {
-            let judged = Judged { data, facts, part, why };
+            let judged = Judged { data, facts, part, why, folds: part == Part::Validation };
             for (path, model) in models {
                 let Some(facts) = self.facts.models.get(*model) else { continue };
                 let uses: Vec<Rc<Use>> = facts.uses_before(part).cloned().collect();
@@ -208,7 +210,7 @@ impl Checker<'_> {
         };
         let judged_data = judged.data;
         let help = match (purpose, folding(used, judged)) {
-            (_, Some(whole)) if judged.part == Part::Validation => {
+            (_, Some(whole)) if judged.folds => {
                 format!(
                     "name `{whole}`, of which they are folds, as `data`: each image is then judged by those that were not trained on it"
                 )
