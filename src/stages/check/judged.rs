@@ -99,8 +99,7 @@ impl Checker<'_> {
         let shown = self.spec.graph.ancestors(id);
         let stages = || self.spec.stages.iter().filter(|stage| shown.contains(&&stage.id));
         let Some((name, data)) = stages()
-            .filter(|stage| ["merge", "split", "augment"].contains(&stage.kind.name()))
-            .next_back()
+            .rfind(|stage| ["merge", "split", "augment"].contains(&stage.kind.name()))
             .and_then(|stage| Some((stage.id.clone(), self.facts.data.get(&stage.id)?.clone())))
         else {
             return;
