@@ -1,20 +1,31 @@
 //! Files: the one user of `std::fs`. Every error names its path; every write is atomic.
+//!
+//! A file that a user names is written where its links lead ([`place()`]), and not before [`guard()`] has found that nothing is
+//! lost by it. A file of the program's own (a temporary one, a journal, a lock) is never opened through a link.
+
+mod guard;
+mod measured;
+mod output;
+mod partial;
+mod place;
+mod sealed;
+mod stamp;
 
 pub mod names;
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 
 use crate::digest::{Digest, Digester};
 
-mod partial;
-mod sealed;
-mod stamp;
-
+pub use guard::{Claim, Misplaced, guard};
+pub use measured::{MeasuredFile, byte_at};
+pub use output::{AtomicFile, GrowingFile, append_line, is_plain, open_append, open_stream, remove_abandoned};
 pub use partial::sweep;
+pub use place::{Place, is_same, place};
 pub use sealed::{read_sealed, write_sealed};
 pub use stamp::{Stamp, stamp};
 
@@ -77,129 +88,6 @@ pub fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<(
     let mut file = AtomicFile::create(path)?;
     fill(&mut file).with_context(|| format!("cannot write `{}`", path.display()))?;
     file.commit()
-}
-
-/// A file that appears at its destination only when [`AtomicFile::commit`] is called; dropped before, it leaves nothing.
-#[derive(Debug)]
-pub struct AtomicFile {
-    writer: BufWriter<tempfile::NamedTempFile>,
-    path: PathBuf,
-}
-
-impl AtomicFile {
-    /// Starts a file that is to be at `path`; missing parent folders are made.
-    ///
-    /// # Errors
-    /// Names the path and the system's reason.
-    pub fn create(path: &Path) -> Result<Self> {
-        let parent = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        create_dir(parent)?;
-        let file = partial::create(parent).with_context(|| format!("cannot write `{}`", path.display()))?;
-        Ok(Self { writer: BufWriter::with_capacity(1 << 16, file), path: path.to_owned() })
-    }
-
-    /// Syncs what was written and renames it to its destination.
-    ///
-    /// # Errors
-    /// Names the path and the system's reason.
-    pub fn commit(self) -> Result<()> {
-        let context = || format!("cannot write `{}`", self.path.display());
-        let file = self.writer.into_inner().map_err(io::IntoInnerError::into_error).with_context(context)?;
-        file.as_file().sync_all().with_context(context)?;
-        file.persist(&self.path).map_err(|error| error.error).with_context(context)?;
-        Ok(())
-    }
-}
-
-impl Write for AtomicFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.writer.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.writer.flush()
-    }
-}
-
-/// A file that grows under a name of its own until it is complete and gets its place, and that a later run may go on with.
-#[derive(Debug)]
-pub struct GrowingFile {
-    file: fs::File,
-    path: PathBuf,
-}
-
-impl GrowingFile {
-    /// Opens the file at `path`, cut off after `bytes` bytes, to write behind them; makes it and missing parent folders.
-    ///
-    /// # Errors
-    /// Names the path and the system's reason.
-    pub fn after(path: &Path, bytes: u64) -> Result<Self> {
-        let context = || format!("cannot write `{}`", path.display());
-        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            create_dir(parent)?;
-        }
-        let mut file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(path).with_context(context)?;
-        file.set_len(bytes).with_context(context)?;
-        file.seek(io::SeekFrom::End(0)).with_context(context)?;
-        Ok(Self { file, path: path.to_owned() })
-    }
-
-    /// Forces what was written to the disk.
-    ///
-    /// # Errors
-    /// Names the path and the system's reason.
-    pub fn sync(&self) -> Result<()> {
-        self.file.sync_data().with_context(|| format!("cannot write `{}`", self.path.display()))
-    }
-
-    /// Syncs the file and renames it to its place.
-    ///
-    /// # Errors
-    /// Names both paths and the system's reason.
-    pub fn put(self, path: &Path) -> Result<()> {
-        self.sync()?;
-        rename(&self.path, path)
-    }
-}
-
-impl Write for GrowingFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Appends a line to a file and syncs it; makes the file if it is missing.
-///
-/// # Errors
-/// Names the path and the system's reason.
-pub fn append_line(path: &Path, line: &str) -> Result<()> {
-    let context = || format!("cannot append to `{}`", path.display());
-    let mut file = fs::OpenOptions::new().create(true).append(true).open(path).with_context(context)?;
-    file.write_all(format!("{line}\n").as_bytes()).with_context(context)?;
-    file.sync_data().with_context(context)
-}
-
-/// Opens a file for writing at its end, emptied first if it is to be `fresh`; makes it and missing parent folders. For what
-/// must survive an interruption half done.
-///
-/// # Errors
-/// Names the path and the system's reason.
-pub fn open_append(path: &Path, fresh: bool) -> Result<fs::File> {
-    if let Some(parent) = path.parent() {
-        create_dir(parent)?;
-    }
-    if fresh {
-        remove(path)?;
-    }
-    let context = || format!("cannot write `{}`", path.display());
-    fs::OpenOptions::new().create(true).append(true).open(path).with_context(context)
 }
 
 /// Makes a folder and those above it.
@@ -361,7 +249,7 @@ pub fn entries(dir: &Path) -> Result<Vec<String>> {
 /// A lock on a file that lasts as long as this value: one holder on the machine at a time.
 #[derive(Debug)]
 pub struct Lock {
-    _file: fs::File,
+    file: fs::File,
 }
 
 /// Takes the lock `path` if nobody holds it; `None` if somebody does.
@@ -373,11 +261,15 @@ pub fn try_lock(path: &Path) -> Result<Option<Lock>> {
     if let Some(parent) = path.parent() {
         create_dir(parent)?;
     }
-    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(path).with_context(context)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(Lock { _file: file })),
-        Err(fs::TryLockError::WouldBlock) => Ok(None),
-        Err(fs::TryLockError::Error(error)) => Err(error).with_context(context),
+    loop {
+        let file = output::open_own(path, false).with_context(context)?;
+        match file.try_lock() {
+            // Its last holder may have removed it in between; the lock is then on a file that nobody else finds.
+            Ok(()) if !output::is_at(&file, path) => {}
+            Ok(()) => return Ok(Some(Lock { file })),
+            Err(fs::TryLockError::WouldBlock) => return Ok(None),
+            Err(fs::TryLockError::Error(error)) => return Err(error).with_context(context),
+        }
     }
 }
 

@@ -13,8 +13,12 @@ use super::text::{Paint, Style, complain, duration, json_line, number, print};
 use crate::data::csv::{CsvOptions, Header, PixelPattern};
 use crate::data::pattern::Pattern;
 use crate::engine::{Cancel, Signal, SystemClock};
+use crate::fs::{self, Claim};
 use crate::infer::{Engine, Loaded, Precision};
-use crate::score::{Input, OnError, Output, OutputColumn, OutputFormat, Request, ScoreError, ScoreSummary, Shard, score};
+use crate::score::{
+    Input, OnError, Output, OutputColumn, OutputFormat, Request, ScoreError, ScoreSummary, Shard, Tally, check_files, claims,
+    score,
+};
 use crate::units::Count;
 
 /// The arguments of `pipeline score`.
@@ -106,15 +110,22 @@ pub(super) struct Arguments {
 /// Scores the rows.
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let cancel = signals::listen()?;
-    let to_stdout = arguments.output == Path::new("-");
+    let to_stdout = arguments.output == Path::new("-") || is_stdout(&arguments.output);
     if !arguments.model.is_file() {
         return Err(Failure::new(Exit::Usage, format!("there is no file `{}`", arguments.model.display())));
     }
-    let model = Loaded::open(&arguments.model).map_err(|error| Failure::new(Exit::Corrupt, format!("{error:#}")))?;
     let inputs = Input::resolve(&arguments.input, Path::new(""))?;
+    let output = if to_stdout { Output::Stream(Box::new(io::stdout())) } else { Output::File(arguments.output.clone()) };
+    let mut files = claims(Some(&arguments.model), &inputs, &output, arguments.rejects.as_deref());
+    if to_stdout {
+        files.push(Claim::written("the standard output", STANDARD_OUTPUT));
+    }
+    check_files(&files).map_err(|error| failure(error, &cancel))?;
+    let model = Loaded::open(&arguments.model).map_err(|error| Failure::new(Exit::Corrupt, format!("{error:#}")))?;
+    let is_stream = matches!(fs::place(&arguments.output), Ok(fs::Place::Stream(_)));
     let format = match arguments.format.or_else(|| OutputFormat::of(&arguments.output)) {
         Some(format) => format,
-        None if to_stdout => OutputFormat::Csv,
+        None if to_stdout || is_stream => OutputFormat::Csv,
         None => {
             let name = arguments.output.display();
             let text = format!("the name `{name}` tells no format; end it in .csv, .jsonl or .parquet, or give `--format`");
@@ -122,7 +133,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         }
     };
     let count = |count: NonZeroUsize| Count::new(count.get() as u64).map_err(|error| Failure::new(Exit::Usage, error));
-    let output = if to_stdout { Output::Stream(Box::new(io::stdout())) } else { Output::File(arguments.output.clone()) };
     let mut request = Request {
         columns: CsvOptions {
             label: arguments.label.clone(),
@@ -178,16 +188,33 @@ pub(super) fn failure(error: ScoreError, cancel: &Cancel) -> Failure {
     }
 }
 
+/// Where the system has the standard output among its files, if it does.
+const STANDARD_OUTPUT: &str = "/dev/stdout";
+
+/// Whether a path leads to the standard output, and not to the file that this may be redirected to.
+fn is_stdout(path: &Path) -> bool {
+    let is_stream = matches!(fs::place(path), Ok(fs::Place::Stream(_)));
+    is_stream && path != Path::new("/dev/null") && fs::is_same(path, Path::new(STANDARD_OUTPUT))
+}
+
 /// `✓ 10,000 rows → y.csv, accuracy 0.9312 · 3.2 s · 3,125 rows/s`
 fn sentence(summary: &ScoreSummary, output: &str, paint: Paint) -> String {
     let accuracy = summary.manifest.accuracy.map(|accuracy| format!(", accuracy {accuracy:.4}")).unwrap_or_default();
     let rejected = match summary.manifest.tally.rejected {
         0 => String::new(),
-        rows => format!(", {} rejected", number(rows)),
+        rows => format!(", {} rejected{}", number(rows), lines_of(&summary.manifest.tally)),
     };
     let said = format!("{} rows → {output}{rejected}{accuracy}", number(summary.manifest.tally.scored));
     let cost = format!("· {} · {} rows/s", duration(summary.seconds), number(summary.rows_per_second() as u64));
     format!("{} {} {}", paint.text(Style::Green, "✓"), paint.text(Style::Bold, said), paint.text(Style::Dim, cost))
+}
+
+/// ` (of 31 lines)`, if rejected rows go over several.
+fn lines_of(tally: &Tally) -> String {
+    match tally.rejected_lines {
+        0 => String::new(),
+        lines => format!(" (rows over several lines among them, {} lines together)", number(lines)),
+    }
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

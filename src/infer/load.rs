@@ -1,7 +1,7 @@
 //! From the bytes of an ONNX file to a graph that tract can run.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use tract_onnx::prelude::{
@@ -33,6 +33,7 @@ pub struct Loaded {
     proto: ModelProto,
     interface: Interface,
     digest: Digest,
+    file: Option<PathBuf>,
 }
 
 impl Loaded {
@@ -41,7 +42,9 @@ impl Loaded {
     /// # Errors
     /// Names the file, and everything that keeps it from being a model of this program; see [`onnx::check`].
     pub fn open(path: &Path) -> Result<Self> {
-        Self::from_bytes(&fs::read(path)?).with_context(|| format!("`{}` cannot be used as a model", path.display()))
+        let loaded = Self::from_bytes(&fs::read(path)?);
+        let loaded = loaded.with_context(|| format!("`{}` cannot be used as a model", path.display()))?;
+        Ok(Self { file: Some(path.to_owned()), ..loaded })
     }
 
     /// Checks the bytes of a file.
@@ -53,7 +56,7 @@ impl Loaded {
         let interface = onnx::check(&proto)?;
         let limit = usize::from(Label::MAX) + 1;
         ensure!(interface.classes.len() <= limit, "it knows {} classes; {limit} are the most", interface.classes.len());
-        Ok(Self { proto, interface, digest: Digest::of_bytes(bytes) })
+        Ok(Self { proto, interface, digest: Digest::of_bytes(bytes), file: None })
     }
 
     /// What the model takes and gives.
@@ -64,6 +67,11 @@ impl Loaded {
     /// The model's name, by which its graph is called.
     pub fn name(&self) -> &str {
         self.proto.graph.as_ref().map_or("", |graph| graph.name.as_str())
+    }
+
+    /// Where it was read from, if it was a file.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// The digest of the file.

@@ -49,6 +49,8 @@ pub(super) struct Block {
     pub(super) bytes: Vec<u8>,
     /// The rows to be scored: where each begins in `bytes`, and where it ends.
     pub(super) rows: Vec<(usize, usize)>,
+    /// Whether the last of them is the end of the table, with a quote that is never closed.
+    pub(super) is_open: bool,
     /// The number of the first row in its table, counted from 1.
     pub(super) first_row: u64,
     /// The line of the table on which `bytes` begin, counted from 1.
@@ -61,6 +63,8 @@ pub(super) struct Block {
     pub(super) finished: Option<InputRecord>,
     /// How many bytes of all inputs were read when this block was, as they lie on disk.
     pub(super) bytes_read: u64,
+    /// What the user should know of the table.
+    pub(super) warnings: Vec<String>,
     /// What the rows hold.
     pub(super) parsed: Parsed,
     /// What the model says of those that can be scored.
@@ -81,9 +85,18 @@ impl Block {
         self.predictions = None;
         self.bytes.clear();
         self.rows.clear();
+        self.is_open = false;
+        self.warnings.clear();
         self.output.clear();
         self.rejects.clear();
         self.parsed.clear();
+    }
+
+    /// How many bytes its buffers hold.
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> usize {
+        let rows = self.rows.capacity() * size_of::<(usize, usize)>();
+        self.bytes.capacity() + rows + self.output.capacity() + self.rejects.capacity() + self.parsed.memory()
     }
 
     /// Takes out why there are no more rows.

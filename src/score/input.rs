@@ -10,7 +10,10 @@ use anyhow::{Context, Result};
 use crate::data::open::{Compression, decompress};
 use crate::data::pattern::Pattern;
 use crate::digest::{Digest, Digester};
-use crate::fs;
+use crate::fs::{self, MeasuredFile};
+
+/// What the standard input is called.
+pub(super) const STANDARD_INPUT: &str = "standard input";
 
 /// A table to be scored.
 pub enum Input {
@@ -23,7 +26,7 @@ pub enum Input {
 impl Input {
     /// The standard input.
     pub fn standard_input() -> Self {
-        Self::Stream("standard input".to_owned(), Box::new(io::stdin()))
+        Self::Stream(STANDARD_INPUT.to_owned(), Box::new(io::stdin()))
     }
 
     /// What patterns name, pattern by pattern, relative to `base`; `-` is the standard input.
@@ -50,6 +53,22 @@ impl Input {
         }
     }
 
+    /// Whether it can be read but once: it is a stream, a FIFO or a device.
+    pub(super) fn is_stream(&self) -> bool {
+        match self {
+            Self::File(path) => matches!(fs::place(path), Ok(fs::Place::Stream(_))),
+            Self::Stream(..) => true,
+        }
+    }
+
+    /// Where it is, if it is a file.
+    pub(super) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Stream(..) => None,
+        }
+    }
+
     /// Its name without folders, which differ between machines.
     pub(super) fn name(&self) -> String {
         match self {
@@ -58,10 +77,10 @@ impl Input {
         }
     }
 
-    /// Starts reading.
-    pub(super) fn open(self) -> Result<Opened> {
+    /// Starts reading. Of a file, no more than `length` bytes, and no fewer.
+    pub(super) fn open(self, length: Option<u64>) -> Result<Opened> {
         let (mut source, context): (Box<dyn BufRead + Send>, String) = match self {
-            Self::File(path) => (Box::new(fs::open(&path)?), format!("cannot read `{}`", path.display())),
+            Self::File(path) => (Box::new(MeasuredFile::open(&path, length)?), format!("cannot read `{}`", path.display())),
             Self::Stream(name, reader) => (Box::new(BufReader::with_capacity(1 << 16, reader)), format!("cannot read {name}")),
         };
         let compression = source.fill_buf().map(Compression::of).with_context(|| context.clone())?;

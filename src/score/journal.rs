@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::block::Position;
+use super::files::{journal_of, partial};
 use super::manifest::{InputRecord, Part, Settings, Tally};
 use super::{ScoreError, Shard};
 use crate::digest::Digest;
@@ -24,6 +25,9 @@ pub(super) struct Identity {
     pub(super) model: Digest,
     pub(super) options: Settings,
     pub(super) rejects: bool,
+    /// Where the list of rejects is to be, if that can be written as text: so that what is left of it is found.
+    #[serde(default)]
+    pub(super) rejects_at: Option<String>,
     pub(super) shard: Option<Shard>,
     pub(super) inputs: Vec<Given>,
 }
@@ -57,6 +61,11 @@ impl Identity {
             value["rejects"] = run.rejects.into();
             value
         };
+        if let (Some(before), Some(after)) = (&self.rejects_at, &now.rejects_at)
+            && !fs::is_same(Path::new(before), Path::new(after))
+        {
+            return Some(format!("its list of rejects was `{before}`, now it is `{after}`"));
+        }
         let (before, after) = (options(self), options(now));
         let keys = before.as_object().into_iter().flatten();
         let mut differing = keys.filter(|(key, value)| after.get(key.as_str()) != Some(*value));
@@ -89,51 +98,75 @@ pub(super) struct Written {
     pub(super) digest: Digest,
 }
 
-/// The journal of a run that lasts.
+/// The journal of a run that lasts. It is locked as long.
 #[derive(Debug)]
 pub(super) struct Journal {
     file: GrowingFile,
     path: PathBuf,
-    _lock: fs::Lock,
 }
 
-/// Where a file is built that is to be at `path`.
-pub(super) fn partial(path: &Path) -> PathBuf {
-    beside(path, ".partial")
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
+/// A journal that was opened, and what an earlier run has left in it.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) journal: Journal,
+    /// How far the run has come that is to go on.
+    pub(super) checkpoint: Option<Checkpoint>,
+    /// Whether an earlier run wrote to the same place and did not come to its end.
+    pub(super) is_left: bool,
+    /// Where that run's list of rejects was to be.
+    pub(super) rejects_at: Option<PathBuf>,
 }
 
 impl Journal {
-    /// Opens the journal of the run that writes `output`: an empty one, or, if the run is to go on and there is something to
+    /// Opens the journal of the run that writes to `place`: an empty one, or, if the run is to go on and there is something to
     /// go on with, the journal that is there, and its last checkpoint with all parts.
     ///
     /// # Errors
-    /// [`ScoreError::Held`] while another run writes the same output; [`ScoreError::Invalid`] if the run that is to go on was
-    /// another one.
-    pub(super) fn open(output: &Path, identity: &Identity, resume: bool) -> Result<(Self, Option<Checkpoint>), ScoreError> {
-        let path = beside(output, ".journal");
-        let lock = fs::try_lock(&path)?.ok_or_else(|| ScoreError::Held(output.display().to_string()))?;
-        let (checkpoint, bytes) = match resume.then(|| read(&path)).transpose()?.flatten() {
+    /// [`ScoreError::Held`] while another run writes to the same place; [`ScoreError::Invalid`] if the run that is to go on was
+    /// another one, or what stands there is no journal.
+    pub(super) fn open(place: &Path, identity: &Identity, resume: bool) -> Result<Opened, ScoreError> {
+        let (path, lock, found) = Self::lock(place)?;
+        let is_left = is_left(found.as_ref());
+        let found = found.and_then(|found| found.identity.map(|identity| (identity, found.checkpoint, found.bytes)));
+        let rejects_at = found.as_ref().and_then(|(found, ..)| found.rejects_at.as_deref().map(PathBuf::from));
+        let (checkpoint, bytes) = match found.filter(|_| resume) {
             Some((found, checkpoint, bytes)) => {
                 if let Some(difference) = found.difference(identity) {
-                    let text = format!("the run that wrote `{}` cannot go on: {difference}", partial(output).display());
+                    let text = format!("the run that wrote `{}` cannot go on: {difference}", partial(place).display());
                     return Err(ScoreError::Invalid(format!("{text}; leave out `--resume` to begin afresh")));
                 }
                 (checkpoint, bytes)
             }
             None => (None, 0),
         };
-        let file = GrowingFile::after(&path, if checkpoint.is_some() { bytes } else { 0 })?;
-        let mut journal = Self { file, path, _lock: lock };
+        let file = GrowingFile::locked(lock, &path, if checkpoint.is_some() { bytes } else { 0 })?;
+        let mut journal = Self { file, path };
         if checkpoint.is_none() {
             journal.write(identity)?;
         }
-        Ok((journal, checkpoint))
+        Ok(Opened { journal, checkpoint, is_left, rejects_at })
+    }
+
+    /// Opens the journal of work that writes to `place` and cannot be gone on with; `identity` says what it is. Whether earlier
+    /// work at the same place did not come to its end.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub(super) fn open_afresh(place: &Path, identity: &impl Serialize) -> Result<(Self, bool), ScoreError> {
+        let (path, lock, found) = Self::lock(place)?;
+        let mut journal = Self { file: GrowingFile::locked(lock, &path, 0)?, path };
+        journal.write(identity)?;
+        Ok((journal, is_left(found.as_ref())))
+    }
+
+    fn lock(place: &Path) -> Result<(PathBuf, fs::Lock, Option<Found>), ScoreError> {
+        let path = journal_of(place);
+        if fs::is_plain(&path).is_some_and(|is_plain| !is_plain) {
+            return Err(not_a_journal(&path));
+        }
+        let lock = fs::try_lock(&path)?.ok_or_else(|| ScoreError::Held(place.display().to_string()))?;
+        let found = read(&path)?;
+        Ok((path, lock, found))
     }
 
     /// Puts a line down for good.
@@ -149,35 +182,80 @@ impl Journal {
         &self.path
     }
 
+    /// Removes it: nothing was made under it. What cannot be removed is harmless.
+    pub(super) fn discard(&self) {
+        drop(fs::remove(&self.path));
+    }
+
     /// Removes it: the run is complete.
     pub(super) fn remove(self) -> Result<()> {
         fs::remove(&self.path)
     }
 }
 
-/// The identity and the last checkpoint in a journal, and how many of its bytes are whole lines; `None` without an identity.
-fn read(path: &Path) -> Result<Option<(Identity, Option<Checkpoint>, u64)>> {
+/// Whether an earlier run may have made other files: it does so after the first line.
+fn is_left(found: Option<&Found>) -> bool {
+    found.is_some_and(|found| found.bytes > 0)
+}
+
+fn not_a_journal(path: &Path) -> ScoreError {
+    let text = "is there already, and is no journal of this program; move it away, or write to another file";
+    ScoreError::Invalid(format!("`{}` {text}", path.display()))
+}
+
+/// What a journal holds.
+#[derive(Debug, Default)]
+struct Found {
+    /// None if another version of this program wrote it.
+    identity: Option<Identity>,
+    checkpoint: Option<Checkpoint>,
+    /// How many of its bytes are whole lines.
+    bytes: u64,
+}
+
+/// Reads a journal; `None` if it is empty.
+///
+/// # Errors
+/// [`ScoreError::Invalid`] if it is something else.
+fn read(path: &Path) -> Result<Option<Found>, ScoreError> {
     let text = fs::read(path)?;
+    // A loss of power leaves zeros where something was being written.
+    if text.iter().all(|&byte| byte == 0) {
+        return Ok(None);
+    }
     let mut lines = text.split_inclusive(|&byte| byte == b'\n');
-    let Some((first, identity)) = lines.next().and_then(|line| Some((line, value(line)?))) else { return Ok(None) };
-    let mut bytes = first.len();
-    let mut last: Option<Checkpoint> = None;
+    let first = lines.next().unwrap_or_default();
+    if json(first).is_none() {
+        return if is_cut_short(first) { Ok(Some(Found::default())) } else { Err(not_a_journal(path)) };
+    }
+    let mut found = Found { identity: value(first), checkpoint: None, bytes: first.len() as u64 };
     for line in lines {
         let Some(mut next) = value::<Checkpoint>(line) else { break };
-        let mut parts = last.take().map(|last| last.parts).unwrap_or_default();
+        let mut parts = found.checkpoint.take().map(|last| last.parts).unwrap_or_default();
         parts.truncate(next.parts_before);
         parts.append(&mut next.parts);
         (next.parts, next.parts_before) = (parts, 0);
-        last = Some(next);
-        bytes += line.len();
+        found.checkpoint = Some(next);
+        found.bytes += line.len() as u64;
     }
-    Ok(Some((identity, last, bytes as u64)))
+    Ok(Some(found))
+}
+
+/// Whether a line could be the beginning of one of a journal.
+fn is_cut_short(line: &[u8]) -> bool {
+    let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    !line.ends_with(b"\n") && (digits == line.len().min(64)) && line.get(64..66).is_none_or(|rest| rest == b" {")
 }
 
 /// The value of a whole line.
 fn value<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
+    serde_json::from_slice(json(line)?).ok()
+}
+
+/// The JSON of a whole line.
+fn json(line: &[u8]) -> Option<&[u8]> {
     let (digest, json) = line.strip_suffix(b"\n")?.split_at_checked(64)?;
     let json = json.strip_prefix(b" ")?;
     let digest: Digest = std::str::from_utf8(digest).ok()?.parse().ok()?;
-    (digest == Digest::of_bytes(json)).then(|| serde_json::from_slice(json).ok()).flatten()
+    (digest == Digest::of_bytes(json)).then_some(json)
 }

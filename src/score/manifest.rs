@@ -106,10 +106,17 @@ pub struct Tally {
     pub scored: u64,
     /// Rows that could not be scored.
     pub rejected: u64,
+    /// The lines of those of them that go over more than one: a quote that is not closed makes one row of many lines.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rejected_lines: u64,
     /// How many rows were given each class.
     pub predicted: Vec<u64>,
     /// Scored rows whose predicted label is the true one; `None` without labels.
     pub correct: Option<u64>,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Tally {

@@ -1,14 +1,17 @@
 //! Shards put together again: the bytes that one run over all rows would have written.
 
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, anyhow};
 
+use super::files::{Earlier, Outlet, check_files, claims, make_room, write_manifest};
+use super::journal::Journal;
 use super::manifest::{Manifest, OutputRecord, Part, ShardRecord};
-use super::{ScoreError, Tally};
-use crate::digest::Digester;
-use crate::fs::{self, AtomicFile};
+use super::sheet::Sheet;
+use super::{Output, ScoreError, Tally};
+use crate::digest::{Digest, Digester};
+use crate::fs::{self, Claim};
 use crate::progress::Progress;
 
 /// A shard to be merged.
@@ -31,7 +34,13 @@ pub fn merge_shards(
     rejects: Option<&Path>,
     progress: &dyn Progress,
 ) -> Result<Manifest, ScoreError> {
+    let mut claims = claims(None, &[], &Output::File(output.to_owned()), rejects);
+    claims.extend(shards.iter().map(|path| Claim::read("the shard", path)));
+    claims.extend(shards.iter().map(|path| Claim::read("the manifest of a shard", Manifest::path(path))));
+    check_files(&claims)?;
     let pieces = pieces(shards)?;
+    claims.extend(pieces.iter().filter_map(Piece::rejects).map(|path| Claim::read("the list of rejects of a shard", path)));
+    check_files(&claims)?;
     let first = &pieces[0];
     if first.manifest.rejects.is_some() != rejects.is_some() {
         return Err(ScoreError::Invalid(match rejects {
@@ -43,34 +52,61 @@ pub fn merge_shards(
     if let Some(most) = first.manifest.options.max_errors.filter(|&most| tally.rejected > most) {
         return Err(anyhow!("{} rows of all shards cannot be scored, and at most {most} may", tally.rejected).into());
     }
+    if tally.rows > 0 && tally.scored == 0 {
+        return Err(anyhow!("none of the {} rows of all shards could be scored", tally.rows).into());
+    }
+    let (place, list) = (file_at(output)?, rejects.map(file_at).transpose()?);
+    let digests: Vec<Digest> = pieces.iter().map(|piece| piece.manifest.output.digest).collect();
+    let (journal, is_left) = Journal::open_afresh(&place, &digests)?;
+    let earlier = Earlier { is_left, goes_on: false, rejects_at: None };
+    let leftovers = make_room(output, &place, list.as_deref(), &journal, earlier)?;
     let total = pieces.iter().map(|piece| fs::stamp(&piece.path).map_or(0, |stamp| stamp.bytes)).sum();
     progress.begin("merging", total, "bytes");
     let merged =
-        merge(&pieces, output, |piece| piece.path.clone(), |manifest| Some(&manifest.output), |part| part.output, progress)?;
-    let listed = match rejects {
-        Some(path) => {
-            let list = |piece: &Piece| {
-                let name = piece.manifest.rejects.as_ref().and_then(|record| record.file.clone()).unwrap_or_default();
-                piece.path.with_file_name(name)
-            };
-            Some(merge(&pieces, path, list, |manifest| manifest.rejects.as_ref(), |part| part.rejects, progress)?)
+        merge(&pieces, &place, |piece| piece.path.clone(), |manifest| Some(&manifest.output), |part| part.output, progress)?;
+    let listed = match &list {
+        Some(place) => {
+            let list = |piece: &Piece| piece.rejects().unwrap_or_default();
+            Some(merge(&pieces, place, list, |manifest| manifest.rejects.as_ref(), |part| part.rejects, progress)?)
         }
         None => None,
     };
+    let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let record = |path: &Path, sheet: &Sheet| OutputRecord { file: Some(name(path)), digest: sheet.written().digest };
     let manifest = Manifest {
-        output: merged.record,
-        rejects: listed.as_ref().map(|merged| merged.record.clone()),
+        output: record(output, &merged),
+        rejects: rejects.zip(listed.as_ref()).map(|(path, sheet)| record(path, sheet)),
         accuracy: tally.accuracy(),
         tally,
         shard: None,
         ..first.manifest.clone()
     };
-    if let Some(merged) = listed {
-        merged.file.commit()?;
+    if let Some(listed) = listed {
+        listed.place()?;
     }
-    fs::write_json(&Manifest::path(output), &manifest)?;
-    merged.file.commit()?;
+    write_manifest(output, &manifest)?;
+    merged.place()?;
+    drop(leftovers); // the journal with them
     Ok(manifest)
+}
+
+/// Where the file is that `path` leads to. Only a file will do: what is merged is whole only when its last byte was checked.
+fn file_at(path: &Path) -> Result<PathBuf, ScoreError> {
+    match Outlet::of(path)? {
+        Outlet::File(place) => Ok(place),
+        Outlet::Stream(_) => {
+            let text = "is no plain file, and what is merged must be whole before it is used; merge into a file";
+            Err(ScoreError::Invalid(format!("`{}` {text}", path.display())))
+        }
+    }
+}
+
+impl Piece {
+    /// Where its list of rejects is, if it has one.
+    fn rejects(&self) -> Option<PathBuf> {
+        let name = self.manifest.rejects.as_ref()?.file.clone().unwrap_or_default();
+        Some(self.path.with_file_name(name))
+    }
 }
 
 /// The shards in their order, checked to be all of one run.
@@ -125,21 +161,16 @@ fn difference(a: &Piece, b: &Piece) -> Option<&'static str> {
 
 fn sum(pieces: &[Piece]) -> Tally {
     let mut sum = Tally::default();
-    for Tally { rows, scored, rejected, predicted, correct } in pieces.iter().map(|piece| &piece.manifest.tally) {
+    for Tally { rows, scored, rejected, rejected_lines, predicted, correct } in pieces.iter().map(|piece| &piece.manifest.tally) {
         sum.rows += rows;
         sum.scored += scored;
         sum.rejected += rejected;
+        sum.rejected_lines += rejected_lines;
         sum.predicted.resize(predicted.len(), 0);
         sum.predicted.iter_mut().zip(predicted).for_each(|(sum, count)| *sum += count);
         sum.correct = correct.map(|count| sum.correct.unwrap_or(0) + count);
     }
     sum
-}
-
-/// A file that is merged and has not got its place yet.
-struct Merged {
-    file: AtomicFile,
-    record: OutputRecord,
 }
 
 /// A file of a shard that is being read.
@@ -153,26 +184,25 @@ struct Open<'a> {
 /// Takes the parts of all shards in turn, and checks every byte on its way.
 fn merge(
     pieces: &[Piece],
-    path: &Path,
+    place: &Path,
     of: impl Fn(&Piece) -> PathBuf,
     record: impl Fn(&Manifest) -> Option<&OutputRecord>,
     bytes: impl Fn(&Part) -> u64,
     progress: &dyn Progress,
-) -> Result<Merged, ScoreError> {
+) -> Result<Sheet, ScoreError> {
     let mut sources = Vec::new();
     for piece in pieces {
         let path = of(piece);
         let source = BufReader::new(Box::new(fs::open(&path)?) as Box<dyn Read>);
         sources.push(Open { source, digester: Digester::default(), path, piece });
     }
-    let mut file = AtomicFile::create(path)?;
-    let mut digester = Digester::default();
+    let mut sheet = Sheet::file(place)?;
     let mut done = 0;
     let mut buffer = Vec::new();
     for (index, source) in sources.iter_mut().enumerate() {
         source.take(bytes(&source.piece.record.header), &mut buffer)?;
         if index == 0 {
-            put(&mut file, &mut digester, &buffer, path)?;
+            sheet.put(&buffer)?;
         }
     }
     let parts = pieces.iter().map(|piece| piece.record.parts.len()).max().unwrap_or(0);
@@ -181,7 +211,7 @@ fn merge(
         for source in &mut sources {
             let Some(part) = source.piece.record.parts.get(part) else { continue };
             source.take(bytes(part), &mut buffer)?;
-            put(&mut file, &mut digester, &buffer, path)?;
+            sheet.put(&buffer)?;
             done += buffer.len() as u64;
         }
         progress.advance(done, "");
@@ -194,13 +224,7 @@ fn merge(
             return Err(source.damaged());
         }
     }
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    Ok(Merged { file, record: OutputRecord { file: Some(name), digest: digester.digest() } })
-}
-
-fn put(file: &mut AtomicFile, digester: &mut Digester, bytes: &[u8], path: &Path) -> Result<()> {
-    digester.update(bytes);
-    file.write_all(bytes).with_context(|| format!("cannot write `{}`", path.display()))
+    Ok(sheet)
 }
 
 impl Open<'_> {

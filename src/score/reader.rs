@@ -1,6 +1,7 @@
 //! The reading end: the bytes of all tables into blocks of whole rows, in order. Rows are told apart here, and read later.
 
 use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
@@ -13,16 +14,19 @@ use super::input::Opened;
 use super::shard::ROWS_PER_PART;
 use super::{Input, InputRecord, Shard};
 use crate::data::ImageShape;
-use crate::data::csv::{BYTE_ORDER_MARK, CsvLayout, CsvOptions, LabelColumn, first_record, last_record, reader};
+use crate::data::csv::{
+    BYTE_ORDER_MARK, CsvLayout, CsvOptions, LabelColumn, first_record, is_open as is_open_record, last_record, reader,
+};
 use crate::digest::Digester;
+use crate::fs;
 
 /// The longest row there can be: 64 MiB. Memory does not grow with the file even if a quote in it is never closed.
 const LONGEST_ROW: usize = 1 << 26;
 
 /// What tables must look like, and how their rows go into blocks.
-pub(super) struct Expected<'a> {
-    pub(super) columns: &'a CsvOptions,
-    pub(super) passthrough: &'a [String],
+pub(super) struct Expected {
+    pub(super) columns: CsvOptions,
+    pub(super) passthrough: Vec<String>,
     pub(super) shape: ImageShape,
     /// Whether the label column must be there.
     pub(super) needs_labels: bool,
@@ -30,8 +34,12 @@ pub(super) struct Expected<'a> {
     pub(super) block_bytes: usize,
     /// Blocks have a multiple of so many rows where they can.
     pub(super) rows_per_batch: usize,
+    /// How many there are at most.
+    pub(super) rows_per_block: usize,
     /// Which rows are to be scored, if not all.
     pub(super) shard: Option<Shard>,
+    /// How many bytes each table had when the run began, where that is known.
+    pub(super) lengths: Vec<Option<u64>>,
 }
 
 /// What an earlier run has read: tables to their end, and one up to a place.
@@ -43,8 +51,8 @@ pub(super) struct Start {
 
 /// Takes empty blocks from one channel, fills them, and gives them to another. An error becomes the last block, so that
 /// everything before it is dealt with first. Ends early when nobody takes blocks any more.
-pub(super) struct Reader<'a> {
-    pub(super) expected: Expected<'a>,
+pub(super) struct Reader {
+    pub(super) expected: Expected,
     pub(super) empty: Receiver<Block>,
     pub(super) full: Sender<Block>,
     pub(super) start: Option<Start>,
@@ -68,8 +76,8 @@ impl From<anyhow::Error> for Stop {
     }
 }
 
-impl<'a> Reader<'a> {
-    pub(super) fn new(expected: Expected<'a>, start: Option<Start>, empty: Receiver<Block>, full: Sender<Block>) -> Self {
+impl Reader {
+    pub(super) fn new(expected: Expected, start: Option<Start>, empty: Receiver<Block>, full: Sender<Block>) -> Self {
         Self { expected, empty, full, start, next: 0, bytes_before: 0, rows_before: 0, first: None }
     }
 
@@ -94,7 +102,9 @@ impl<'a> Reader<'a> {
 
     fn read(&mut self, index: usize, input: Input) -> Result<(), Stop> {
         let (name, file) = (input.to_string(), input.name());
-        let mut source = Source::new(input.open()?, name.clone());
+        let length = self.expected.lengths.get(index).copied().flatten();
+        let measured = input.path().map(Path::to_owned).zip(length);
+        let mut source = Source::new(input.open(length)?, name.clone(), measured);
         let (first, behind) = source.first_record(self.expected.block_bytes)?;
         let table = self.table(name, file, &first)?;
         if table.layout.has_header() {
@@ -118,6 +128,7 @@ impl<'a> Reader<'a> {
             self.next += 1;
             if at_end {
                 block.finished = Some(source.finish(&table.file)?);
+                block.warnings.extend(source.growth_told());
                 self.bytes_before += source.bytes_read();
                 self.rows_before += source.rows;
                 block.bytes_read = self.bytes_before;
@@ -137,10 +148,15 @@ impl<'a> Reader<'a> {
         block.first_line = source.lines + 1;
         // A block of a shard holds rows of one part.
         let room = if self.expected.shard.is_some() { (ROWS_PER_PART - global % ROWS_PER_PART) as usize } else { usize::MAX };
+        let room = room.min(self.expected.rows_per_block);
         let mut wanted = self.expected.block_bytes;
         let behind = loop {
             source.read_up_to(wanted)?;
-            let behind = self.cut(&source.ahead, source.at_end, room, &mut block.rows);
+            let is_whole = source.at_end && !source.is_cut_off()?;
+            let behind = self.cut(&source.ahead, is_whole, room, block);
+            if source.at_end && !is_whole && block.rows.is_empty() {
+                break source.ahead.len(); // a row that is still being written
+            }
             if source.at_end || !block.rows.is_empty() {
                 break behind;
             }
@@ -151,18 +167,26 @@ impl<'a> Reader<'a> {
         source.give(behind, &mut block.bytes);
         if self.expected.shard.is_some_and(|shard| !shard.has(block.part)) {
             block.rows.clear();
+            block.is_open = false;
         }
         Ok(source.at_end && source.ahead.is_empty())
     }
 
     /// Finds up to `room` whole rows in `bytes`; the place behind them.
-    fn cut(&self, bytes: &[u8], at_end: bool, room: usize, rows: &mut Vec<(usize, usize)>) -> usize {
+    fn cut(&self, bytes: &[u8], at_end: bool, room: usize, block: &mut Block) -> usize {
+        let Block { rows, is_open, .. } = block;
         rows.clear();
         let mut at = 0;
         while rows.len() < room {
             let rest = &bytes[at.min(bytes.len())..];
-            match first_record(rest).or_else(|| last_record(rest).filter(|_| at_end)) {
+            if let Some(range) = first_record(rest) {
+                rows.push((at + range.start, at + range.end));
+                at += range.end + 1;
+                continue;
+            }
+            match last_record(rest).filter(|_| at_end) {
                 Some(range) => {
+                    *is_open = is_open_record(&rest[range.clone()]);
                     rows.push((at + range.start, at + range.end));
                     at += range.end + 1;
                 }
@@ -194,9 +218,9 @@ impl<'a> Reader<'a> {
 
     /// Understands the columns of a table from its first record.
     fn table(&mut self, name: String, file: String, record: &ByteRecord) -> Result<Arc<Table>> {
-        let Expected { columns, passthrough, shape, needs_labels, .. } = self.expected;
-        let label = if needs_labels { LabelColumn::Required } else { LabelColumn::Optional };
-        let layout = CsvLayout::new(record, columns, shape, label, passthrough).with_context(|| name.clone())?;
+        let Expected { columns, passthrough, shape, needs_labels, .. } = &self.expected;
+        let label = if *needs_labels { LabelColumn::Required } else { LabelColumn::Optional };
+        let layout = CsvLayout::new(record, columns, *shape, label, passthrough).with_context(|| name.clone())?;
         if let Some(first) = &self.first {
             let says = |has: bool| if has { "a label column" } else { "no label column" };
             let (has, had) = (layout.label().is_some(), first.layout.label().is_some());
@@ -217,6 +241,10 @@ struct Source {
     reader: Box<dyn Read + Send>,
     watch: Option<super::input::Watch>,
     name: String,
+    /// Of a file whose length at the beginning is known: where it is, and that length.
+    measured: Option<(PathBuf, u64)>,
+    /// Whether its last row was still being written, once that was looked at.
+    is_cut_off: Option<bool>,
     /// What was read and is not in a block yet.
     ahead: Vec<u8>,
     at_end: bool,
@@ -228,10 +256,44 @@ struct Source {
 }
 
 impl Source {
-    fn new(opened: Opened, name: String) -> Self {
+    fn new(opened: Opened, name: String, measured: Option<(PathBuf, u64)>) -> Self {
         let Opened { reader, watch } = opened;
         let (ahead, digester) = (Vec::new(), Digester::default());
-        Self { reader, watch, name, ahead, at_end: false, taken: 0, rows: 0, lines: 0, digester }
+        let (at_end, is_cut_off) = (false, None);
+        Self { reader, watch, name, measured, is_cut_off, ahead, at_end, taken: 0, rows: 0, lines: 0, digester }
+    }
+
+    /// The length of the file now, if it has grown since the beginning.
+    fn grown_to(&self) -> Option<u64> {
+        let (path, length) = self.measured.as_ref()?;
+        fs::stamp(path).map(|stamp| stamp.bytes).filter(|bytes| bytes > length)
+    }
+
+    /// Whether the file, read to the length that it had, ends there within a row because it is still being written.
+    fn is_cut_off(&mut self) -> Result<bool> {
+        if self.is_cut_off.is_none() {
+            let ends_row = |byte: u8| matches!(byte, b'\r' | b'\n');
+            let in_row = self.watch.is_none() && self.ahead.last().is_some_and(|&byte| !ends_row(byte));
+            let next = match &self.measured {
+                Some((path, length)) if in_row && self.grown_to().is_some() => fs::byte_at(path, *length)?,
+                _ => None,
+            };
+            self.is_cut_off = Some(next.is_some_and(|byte| !ends_row(byte)));
+        }
+        Ok(self.is_cut_off == Some(true))
+    }
+
+    /// What is to be said of a file that has grown.
+    fn growth_told(&self) -> Option<String> {
+        let ((_, length), now) = (self.measured.as_ref()?, self.grown_to()?);
+        let end = match self.is_cut_off {
+            Some(true) => "; the row that was being written there was left out",
+            _ => "",
+        };
+        Some(format!(
+            "{} has grown from {length} to {now} bytes since the run began: only the first {length} were read{end}",
+            self.name
+        ))
     }
 
     /// Reads until `count` bytes are ahead, or the table ends.
@@ -280,6 +342,9 @@ impl Source {
                 }
             }
         };
+        if range.end == self.ahead.len() && is_open_record(&self.ahead[range.clone()]) {
+            return Err(anyhow!("{}: its first row has a quote that is never closed", self.name));
+        }
         let mut record = ByteRecord::new();
         let text = b"\n".as_slice().chain(&self.ahead[range.clone()]);
         reader(text).read_byte_record(&mut record).with_context(|| self.reading())?;

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::files::Outlet;
 use super::{Input, OnError, OutputColumn, OutputFormat, ScoreError, Settings, Shard, columns};
 use crate::data::csv::CsvOptions;
 use crate::infer::{Engine, Loaded, Model, Precision};
@@ -58,7 +59,8 @@ pub struct Request<'a> {
 
 /// Where predictions go.
 pub enum Output {
-    /// A file, which appears when all is done, with a manifest beside it: `<file>.manifest.json`.
+    /// A file, which appears when all is done, with a manifest beside it: `<file>.manifest.json`. A link is followed; through a
+    /// device or a FIFO predictions go as they come, without a manifest.
     File(PathBuf),
     /// A stream, such as the standard output.
     Stream(Box<dyn Write + Send>),
@@ -119,7 +121,7 @@ impl<'a> Request<'a> {
 
     /// Checks that what is asked for makes sense: there is something to score, every column of the output has a name of its
     /// own, and no option is without meaning.
-    pub(super) fn check(&self) -> Result<(), ScoreError> {
+    pub(super) fn check(&self, output: Option<&Outlet>, rejects: Option<&Outlet>) -> Result<(), ScoreError> {
         let refuse = |text: String| Err(ScoreError::Invalid(text));
         if self.inputs.is_empty() {
             return refuse("there is nothing to score".to_owned());
@@ -129,26 +131,25 @@ impl<'a> Request<'a> {
             return refuse(fault.message.clone());
         }
         if self.on_error == OnError::Fail && (self.rejects.is_some() || self.max_errors.is_some()) {
-            let text = "the first row that cannot be scored ends the run, so `rejects` and `max_errors` have no meaning";
-            return refuse(format!("{text}; set `on_error` to `skip` or `null`"));
+            let text = "the first row that cannot be scored ends the run, so `--rejects` and `--max-errors` have no meaning";
+            return refuse(format!("{text}; add `--on-error skip` or `--on-error null`"));
         }
-        match &self.output {
-            Output::Stream(_) if self.resume => {
-                refuse("what went to a stream cannot be gone on with: give an output file".to_owned())
-            }
-            Output::Stream(_) if self.shard.is_some() => {
-                refuse("a shard needs its manifest to be merged: give an output file".to_owned())
-            }
-            Output::File(path) if self.rejects.as_ref() == Some(path) => {
-                refuse("predictions and rejects cannot go into the same file".to_owned())
-            }
-            _ if self.shard.is_some() && self.format == OutputFormat::Parquet => {
-                refuse("shards are merged as text: give a shard an output of the format CSV or JSON Lines".to_owned())
-            }
-            _ if self.resume && self.inputs.iter().any(|input| matches!(input, Input::Stream(..))) => {
-                refuse("a stream cannot be read again, so the run cannot go on: give input files".to_owned())
-            }
-            _ => Ok(()),
+        let is_file = |outlet: Option<&Outlet>| matches!(outlet, Some(Outlet::File(_)));
+        if self.resume && !is_file(output) {
+            return refuse("what went to a stream cannot be gone on with: give an output file".to_owned());
         }
+        if self.resume && rejects.is_some() && !is_file(rejects) {
+            return refuse("a list of rejects that went to a stream cannot be gone on with: give a file".to_owned());
+        }
+        if let Some(input) = self.inputs.iter().find(|input| self.resume && input.is_stream()) {
+            return refuse(format!("{input} is a stream and cannot be read again, so the run cannot go on: give input files"));
+        }
+        if self.shard.is_some() && (!is_file(output) || (rejects.is_some() && !is_file(rejects))) {
+            return refuse("a shard needs its files and its manifest to be merged: give output files".to_owned());
+        }
+        if self.shard.is_some() && self.format == OutputFormat::Parquet {
+            return refuse("shards are merged as text: give a shard an output of the format CSV or JSON Lines".to_owned());
+        }
+        Ok(())
     }
 }

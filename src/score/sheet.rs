@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::ScoreError;
-use super::journal::{Written, partial};
+use super::files::partial;
+use super::journal::Written;
 use crate::digest::Digester;
 use crate::fs::{self, GrowingFile};
 
@@ -22,31 +23,32 @@ pub(super) struct Sheet {
 enum Target {
     /// The file as it grows, and its place.
     File(GrowingFile, PathBuf),
-    Stream(Box<dyn Write + Send>),
+    /// What errors call it, and the stream.
+    Stream(String, Box<dyn Write + Send>),
 }
 
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(_, path) => write!(f, "File({})", path.display()),
-            Self::Stream(_) => f.write_str("Stream"),
+            Self::Stream(name, _) => write!(f, "Stream({name})"),
         }
     }
 }
 
 impl Sheet {
-    /// Writes to a stream.
-    pub(super) fn stream(stream: Box<dyn Write + Send>) -> Self {
-        Self { target: Target::Stream(stream), bytes: 0, digester: Digester::default() }
+    /// Writes to a stream that errors call by `name`.
+    pub(super) fn stream(name: impl Into<String>, stream: Box<dyn Write + Send>) -> Self {
+        Self { target: Target::Stream(name.into(), stream), bytes: 0, digester: Digester::default() }
     }
 
-    /// Begins the file that is to be at `path`.
-    pub(super) fn file(path: &Path) -> Result<Self> {
-        let file = GrowingFile::after(&partial(path), 0)?;
-        Ok(Self { target: Target::File(file, path.to_owned()), bytes: 0, digester: Digester::default() })
+    /// Begins the file that is to be at `place`.
+    pub(super) fn file(place: &Path) -> Result<Self> {
+        let file = GrowingFile::begin(&partial(place))?;
+        Ok(Self { target: Target::File(file, place.to_owned()), bytes: 0, digester: Digester::default() })
     }
 
-    /// Goes on with the file that is to be at `path` and of which `written` is there. It may have got its place already,
+    /// Goes on with the file that is to be at `path`, behind all links, and of which `written` is there. It may have got its place already,
     /// when the run was killed in its last moment.
     ///
     /// # Errors
@@ -87,7 +89,7 @@ impl Sheet {
     pub(super) fn writing(&self) -> String {
         match &self.target {
             Target::File(_, path) => format!("cannot write `{}`", path.display()),
-            Target::Stream(_) => "cannot write the predictions".to_owned(),
+            Target::Stream(name, _) => format!("cannot write {name}"),
         }
     }
 
@@ -100,7 +102,7 @@ impl Sheet {
     pub(super) fn file_name(&self) -> Option<String> {
         match &self.target {
             Target::File(_, path) => Some(path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()),
-            Target::Stream(_) => None,
+            Target::Stream(..) => None,
         }
     }
 
@@ -109,7 +111,7 @@ impl Sheet {
         let context = self.writing();
         match &mut self.target {
             Target::File(file, _) => file.sync(),
-            Target::Stream(stream) => stream.flush().context(context),
+            Target::Stream(_, stream) => stream.flush().context(context),
         }
     }
 
@@ -118,7 +120,7 @@ impl Sheet {
         self.sync()?;
         match self.target {
             Target::File(file, path) => file.put(&path),
-            Target::Stream(_) => Ok(()),
+            Target::Stream(..) => Ok(()),
         }
     }
 }
@@ -127,7 +129,7 @@ impl Write for Sheet {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = match &mut self.target {
             Target::File(file, _) => file.write(bytes)?,
-            Target::Stream(stream) => stream.write(bytes)?,
+            Target::Stream(_, stream) => stream.write(bytes)?,
         };
         self.bytes += count as u64;
         self.digester.update(&bytes[..count]);
@@ -137,7 +139,7 @@ impl Write for Sheet {
     fn flush(&mut self) -> io::Result<()> {
         match &mut self.target {
             Target::File(file, _) => file.flush(),
-            Target::Stream(stream) => stream.flush(),
+            Target::Stream(_, stream) => stream.flush(),
         }
     }
 }

@@ -1,27 +1,31 @@
 //! The writing end: blocks, in order, into the output and the list of rejects, and checkpoints into the journal.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 
 use super::block::{Block, Table};
 use super::columns::{Columns, Prediction, Row};
+use super::files::{Leftovers, write_manifest};
 use super::journal::{Checkpoint, Journal};
 use super::manifest::{Manifest, Part, Tally};
+use super::parse::Parser;
 use super::sheet::Sheet;
+use super::spans::Spans;
 use super::{OnError, OutputFormat, OutputRecord, Settings, Shard, parquet, text};
-use crate::data::csv::CellError;
-use crate::fs;
 use crate::units::counted;
 
 /// The columns of the list of rejects.
-const REJECTS: [&[u8]; 4] = [b"file", b"row", b"column", b"reason"];
+pub(super) const REJECTS: [&[u8]; 4] = [b"file", b"row", b"column", b"reason"];
 
 /// The writing end of a run.
 pub(super) struct Writer<'a> {
+    /// To be kept as soon as there is a checkpoint. Dropped before the journal, which is locked as long as it is open.
+    pub(super) leftovers: Leftovers,
     pub(super) settings: &'a Settings,
     pub(super) classes: &'a [String],
+    pub(super) parser: Parser<'a>,
     pub(super) shard: Option<Shard>,
     pub(super) body: Body,
     pub(super) rejects: Option<Sheet>,
@@ -32,23 +36,10 @@ pub(super) struct Writer<'a> {
     pub(super) progress: Option<Checkpoint>,
     /// When the last checkpoint was written.
     pub(super) last: Instant,
-    /// To be kept as soon as there is one.
-    pub(super) leftovers: Leftovers,
-}
-
-/// What a run leaves when it does not come to its end: nothing, unless another run can go on with it.
-pub(super) struct Leftovers {
-    pub(super) paths: Vec<PathBuf>,
-    pub(super) are_kept: bool,
-}
-
-impl Drop for Leftovers {
-    fn drop(&mut self) {
-        if !self.are_kept {
-            // What cannot be removed is harmless: the next run writes over it.
-            self.paths.iter().for_each(|path| drop(fs::remove(path)));
-        }
-    }
+    /// Rows over several lines.
+    pub(super) spans: Spans,
+    /// The first row of this run that could not be scored, and why.
+    pub(super) first_rejected: Option<String>,
 }
 
 /// What a run has come to.
@@ -97,6 +88,10 @@ impl Writer<'_> {
             sheet.put(&block.rejects)?;
         }
         count(&mut progress.tally, block);
+        self.spans.note(block, &table);
+        if let (None, Some(&index)) = (&self.first_rejected, block.parsed.rejected.first()) {
+            self.first_rejected = self.fault(block, &table, index).map(|error| format!("{error:#}"));
+        }
         if let Some(shard) = self.shard
             && !block.rows.is_empty()
         {
@@ -151,18 +146,42 @@ impl Writer<'_> {
     /// Fails if a row of the block ends the run.
     fn check(&self, block: &Block, table: &Table, before: u64) -> Result<()> {
         let rejected = &block.parsed.rejected;
-        let place = |error: &CellError| anyhow::Error::new(error.clone()).context(table.name.clone());
-        if self.settings.on_error == OnError::Fail {
-            return rejected.first().map_or(Ok(()), |error| Err(place(error)));
-        }
-        let Some(most) = self.settings.max_errors else { return Ok(()) };
-        match rejected.get((most - before.min(most)) as usize) {
-            Some(error) => {
-                Err(place(error)
-                    .context(format!("more than {} cannot be scored; the first too many", counted(most as usize, "row"))))
+        let allowed = match (self.settings.on_error, self.settings.max_errors) {
+            (OnError::Fail, _) => 0,
+            (_, Some(most)) => most - before.min(most),
+            (_, None) => return Ok(()),
+        };
+        let Some(&index) = rejected.get(usize::try_from(allowed).unwrap_or(usize::MAX)) else { return Ok(()) };
+        let error = self.fault(block, table, index).unwrap_or_else(|| anyhow!("{}: a row cannot be scored", table.name));
+        Err(match self.settings.max_errors {
+            Some(most) => {
+                let rows = counted(usize::try_from(most).unwrap_or(usize::MAX), "row");
+                error.context(format!("more than {rows} cannot be scored; the first too many"))
             }
-            None => Ok(()),
+            None => error,
+        })
+    }
+
+    /// What is wrong with a row of the block.
+    fn fault(&self, block: &Block, table: &Table, index: u32) -> Option<anyhow::Error> {
+        let error = self.parser.error(block, table, index)?;
+        Some(anyhow::Error::new(error).context(table.name.clone()))
+    }
+
+    /// Fails if there were rows and none could be scored: whatever is to be done about a row, such a run has not done what it
+    /// was to do. A shard may have come upon bad rows alone.
+    pub(super) fn check_tally(&mut self) -> Result<()> {
+        let Some(Tally { rows, scored: 0, .. }) = self.progress.as_ref().map(|progress| &progress.tally) else { return Ok(()) };
+        if *rows == 0 || self.shard.is_some() {
+            return Ok(());
         }
+        let rows = *rows;
+        let first = self.first_rejected.take().map(|first| format!("; the first: {first}")).unwrap_or_default();
+        self.leftovers.are_kept = false;
+        if let Some(sheet) = self.rejects.take() {
+            sheet.place()?;
+        }
+        Err(anyhow!("none of the {rows} rows could be scored{first}"))
     }
 
     /// Gives the list of rejects its place, though the run fails: it says what to mend. Such a run cannot be gone on with.
@@ -210,7 +229,7 @@ impl Writer<'_> {
             rejects.place()?;
         }
         if let Some(path) = path {
-            fs::write_json(&Manifest::path(path), &manifest)?;
+            write_manifest(path, &manifest)?;
         }
         sheet.place()?;
         self.leftovers.are_kept = true; // there are none any more
@@ -223,6 +242,7 @@ impl Writer<'_> {
 fn count(tally: &mut Tally, block: &Block) {
     tally.rows += block.rows.len() as u64;
     tally.rejected += block.parsed.rejected.len() as u64;
+    tally.rejected_lines += block.parsed.rejected_lines;
     let labels = block.predictions.iter().flat_map(|predictions| &predictions.labels);
     for (kept, &label) in block.parsed.kept.iter().filter(|kept| kept.is_image).zip(labels) {
         tally.scored += 1;
@@ -259,26 +279,15 @@ fn for_each_row(block: &Block, columns: &Columns, mut with: impl FnMut(&Row<'_>)
     Ok(())
 }
 
-/// Writes the lines of a block into its buffers: all that can be done away from the writing end.
-pub(super) fn prepare(block: &mut Block, settings: &Settings, classes: &[String], wants_rejects: bool) -> Result<()> {
-    let Some(table) = block.table.clone() else { return Ok(()) };
-    if settings.format != OutputFormat::Parquet {
-        let columns = Columns::new(settings, classes.len(), table.layout.label().is_some());
-        let mut output = std::mem::take(&mut block.output);
-        let result = for_each_row(block, &columns, |row| {
-            text::write_row(&mut output, settings.format, &columns, row, classes);
-            Ok(())
-        });
-        block.output = output;
-        result?;
-    }
-    if wants_rejects {
-        for error in &block.parsed.rejected {
-            let column = if error.name.is_empty() { error.column.to_string() } else { error.name.clone() };
-            let row = error.row.to_string();
-            let cells = [table.file.as_bytes(), row.as_bytes(), column.as_bytes(), error.why.as_bytes()];
-            text::write_cells(&mut block.rejects, cells);
-        }
-    }
-    Ok(())
+/// Writes the lines of a block into its buffer: all that can be done away from the writing end.
+pub(super) fn prepare(block: &mut Block, settings: &Settings, classes: &[String]) -> Result<()> {
+    let Some(table) = block.table.clone().filter(|_| settings.format != OutputFormat::Parquet) else { return Ok(()) };
+    let columns = Columns::new(settings, classes.len(), table.layout.label().is_some());
+    let mut output = std::mem::take(&mut block.output);
+    let result = for_each_row(block, &columns, |row| {
+        text::write_row(&mut output, settings.format, &columns, row, classes);
+        Ok(())
+    });
+    block.output = output;
+    result
 }

@@ -18,7 +18,7 @@ stages:
 "#;
 
 /// A folder with a model, `net.onnx`, and a table, `x.csv`, of so many rows.
-fn workshop(rows: usize) -> Workshop {
+pub fn workshop(rows: usize) -> Workshop {
     let workshop = Workshop::with(MODEL);
     workshop.pipeline(&["run"]).expect(0);
     std::fs::copy(workshop.path("artifacts/net/model.onnx"), workshop.path("net.onnx")).unwrap();
@@ -37,7 +37,7 @@ fn workshop(rows: usize) -> Workshop {
     workshop
 }
 
-const SCORE: [&str; 5] = ["score", "-m", "net.onnx", "-i", "x.csv"];
+pub const SCORE: [&str; 5] = ["score", "-m", "net.onnx", "-i", "x.csv"];
 
 #[test]
 fn exit_codes_of_scoring_are_those_published() {

@@ -20,7 +20,7 @@ use crate::quote::excerpt;
 
 pub use layout::{Column, CsvLayout, LabelColumn, LayoutError};
 pub use plain::{Cells, PlainRows};
-pub use records::{BYTE_ORDER_MARK, first_record, last_record};
+pub use records::{BYTE_ORDER_MARK, first_record, is_open, last_record};
 pub use row::CellError;
 
 /// How the columns of a CSV file are to be understood.

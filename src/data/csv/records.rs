@@ -25,6 +25,27 @@ pub fn last_record(bytes: &[u8]) -> Option<Range<usize>> {
     (start < bytes.len()).then(|| start..end_of_record(bytes, start).unwrap_or(bytes.len()))
 }
 
+/// Whether a record has a quote that nothing closes.
+pub fn is_open(record: &[u8]) -> bool {
+    let mut at = 0;
+    while let Some(distance) = memchr(b'"', &record[at..]) {
+        let found = at + distance;
+        at = found + 1;
+        if found > 0 && record[found - 1] != b',' {
+            continue; // it does not begin a cell, and stands for itself
+        }
+        loop {
+            let Some(distance) = memchr(b'"', &record[at..]) else { return true };
+            at += distance + 1;
+            if record.get(at) != Some(&b'"') {
+                break;
+            }
+            at += 1; // a doubled quote stands for one
+        }
+    }
+    false
+}
+
 fn first_of_record(bytes: &[u8]) -> usize {
     bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(bytes.len())
 }
@@ -86,6 +107,16 @@ mod tests {
         assert_eq!(first_record(b"a,\"b\""), None, "another quote may follow");
         assert_eq!(last_record(b"a,\"b\n"), Some(0..5));
         assert_eq!(last_record(b"\n\r\n"), None);
+    }
+
+    #[test]
+    fn a_quote_that_nothing_closes_is_found() {
+        for open in ["\"", "a,\"b", "\"a\"\"", "\"a\",\"b\n1,2\n", "a,\"\"\""] {
+            assert!(is_open(open.as_bytes()), "{open}");
+        }
+        for closed in ["", "a", "a\"b", "\"a\"", "\"a\"\"\"", "a,\"\"", "\"a\n\",b\""] {
+            assert!(!is_open(closed.as_bytes()), "{closed}");
+        }
     }
 
     proptest! {

@@ -146,7 +146,11 @@ fn every_spelling_of_a_table_gives_the_same_predictions_and_the_true_places() {
         let mut request = with_id(workshop.request(vec![workshop.write("x.csv", &broken)]));
         request.block_bytes = Count::new(block_bytes).unwrap();
         let error = workshop.error(request);
-        assert_eq!(error, "`DIR/x.csv`: row 8 (line 10), column 75: the row has 75 cells, 74 are expected");
+        assert_eq!(
+            error,
+            "`DIR/x.csv`: row 8 (line 10), column 75: the row has 75 cells, 74 are expected; \
+             the row goes on to line 12 (3 lines): is a quote closed too late?"
+        );
     }
 }
 
@@ -162,7 +166,7 @@ fn options_without_meaning_are_refused() {
         assert!(error.to_string().contains(expected), "{error}");
         assert_eq!(fs::entries(workshop.folder.path()).unwrap(), ["x.csv"]);
     };
-    check(&|request| request.max_errors = Some(3), "`rejects` and `max_errors` have no meaning");
+    check(&|request| request.max_errors = Some(3), "`--rejects` and `--max-errors` have no meaning");
     check(&|request| request.top_k = Some(Count::new(5).unwrap()), "the model knows 4 classes");
     check(&|request| request.output_columns = vec![OutputColumn::Row; 2], "asked for twice");
     check(&|request| request.passthrough = vec!["p_3".to_owned()], "predictions have a column of that name");
@@ -173,7 +177,7 @@ fn options_without_meaning_are_refused() {
     let same_file = |request: &mut Request<'_>| {
         (request.on_error, request.rejects) = (OnError::Skip, Some(workshop.path("out.csv")));
     };
-    check(&same_file, "the same file");
+    check(&same_file, "are one file");
     let to_stream = |request: &mut Request<'_>| {
         (request.resume, request.output) = (true, Output::Stream(Box::new(Shared::default())));
     };

@@ -8,9 +8,12 @@ use std::sync::{Arc, Mutex};
 
 mod faults;
 mod formats;
+mod places;
 mod resume;
 mod shards;
+mod spans;
 mod speed;
+mod steady;
 
 use super::*;
 use crate::data::Label;

@@ -1,7 +1,7 @@
 //! Runs that are cut off at every place, and go on: in the end, nobody can tell.
 
 use super::*;
-use crate::score::journal::partial;
+use crate::score::files::partial;
 
 /// Stops the run after it has advanced so often: without a checkpoint, as a kill does, or with one.
 struct Cut {

@@ -30,16 +30,17 @@ fn table(rows: usize) -> String {
 /// Reads and parses a file; the seconds, and the sum of all pixels, so that the work cannot be left out.
 fn parse(path: &Path, workers: usize) -> (f64, u64, u64) {
     let classes: Vec<String> = (0..10).map(|class| format!("class {class}")).collect();
-    let parser = Parser { classes: &classes, pixels: 784, on_error: OnError::Fail, text_for: None };
-    let columns = crate::data::csv::CsvOptions::default();
+    let parser = Parser { classes: &classes, pixels: 784, on_error: OnError::Fail, text_for: None, lists_rejects: false };
     let expected = Expected {
-        columns: &columns,
-        passthrough: &[],
+        columns: crate::data::csv::CsvOptions::default(),
+        passthrough: Vec::new(),
         shape: SHAPE,
         needs_labels: true,
         block_bytes: 1 << 20,
         rows_per_batch: 64,
+        rows_per_block: 1 << 14,
         shard: None,
+        lengths: Vec::new(),
     };
     let (mut rows, mut rejected) = (0, 0);
     let start = Instant::now();
@@ -133,4 +134,30 @@ fn speed_of_parsing() {
         let mut reader = crate::data::csv::reader(text.as_slice());
         while reader.read_byte_record(&mut record).unwrap() {}
     });
+}
+
+/// Run by hand: `cargo test --release speed_of_rejecting -- --ignored --nocapture`.
+#[test]
+#[ignore = "its result is a figure"]
+#[expect(clippy::print_stderr, reason = "its result is a figure")]
+fn speed_of_rejecting() {
+    let workshop = Workshop::new();
+    let header = Rows::new(1, 1).table(true);
+    let good = header.lines().nth(1).unwrap().to_owned() + "\n";
+    let header = header.lines().next().unwrap().to_owned() + "\n";
+    for (name, bad) in [("x", "x\n"), ("1,2,3", "1,2,3\n"), ("quoted", "\"a\",b\n"), ("mixed", "x\n\"y\",1\n")] {
+        let lines = bad.lines().count();
+        let rows = 2_000_000 / lines;
+        workshop.write("x.csv", format!("{header}{good}{}", bad.repeat(rows)));
+        for format in [OutputFormat::Csv, OutputFormat::Jsonl, OutputFormat::Parquet] {
+            for (on_error, rejects) in [(OnError::Skip, false), (OnError::Skip, true), (OnError::Null, true)] {
+                let mut request = with_id(workshop.request(vec![Input::File(workshop.path("x.csv"))]));
+                (request.format, request.on_error) = (format, on_error);
+                request.rejects = rejects.then(|| workshop.path("r.csv"));
+                let summary = score(request, &Silent).unwrap();
+                let rate = summary.manifest.tally.rejected as f64 / summary.seconds / 1e6;
+                eprintln!("{name}, {format:?}, {on_error:?}, listed: {rejects}: {rate:.2} million rejected rows a second");
+            }
+        }
+    }
 }

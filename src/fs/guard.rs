@@ -1,0 +1,175 @@
+//! The guard before a command that writes where its user says: no output may be one of its inputs, or another output.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::place::{Identity, Place, place};
+
+/// A file that a command is going to read or write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    what: String,
+    path: PathBuf,
+    is_written: bool,
+}
+
+impl Claim {
+    /// A file that is read; `what` is what messages call it: "the model".
+    pub fn read(what: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        Self { what: what.into(), path: path.into(), is_written: false }
+    }
+
+    /// A file that is written, or that is made on the way and removed.
+    pub fn written(what: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        Self { what: what.into(), path: path.into(), is_written: true }
+    }
+
+    /// Whether it is a file that is written.
+    pub fn is_written(&self) -> bool {
+        self.is_written
+    }
+
+    /// Its path, as it was given.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl fmt::Display for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} `{}`", self.what, self.path.display())
+    }
+}
+
+/// Why a command must not begin.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Misplaced {
+    /// What is written would destroy what is read.
+    #[error("{written} would overwrite {read}: they are one file; write to another")]
+    Overwrites {
+        /// What is written.
+        written: Claim,
+        /// What is read.
+        read: Claim,
+    },
+    /// Two things are to be written to one file.
+    #[error("{first} and {second} are one file; write them to two")]
+    Twice {
+        /// The one.
+        first: Claim,
+        /// The other.
+        second: Claim,
+    },
+    /// A file is to be where a folder is.
+    #[error("{0} is a folder; name a file in it")]
+    Folder(Claim),
+    /// Its path leads nowhere.
+    #[error("{0}: {1}")]
+    Nowhere(Claim, String),
+}
+
+impl Misplaced {
+    /// The file at fault.
+    pub fn claim(&self) -> &Claim {
+        match self {
+            Self::Overwrites { written, .. } => written,
+            Self::Twice { second, .. } => second,
+            Self::Folder(claim) | Self::Nowhere(claim, _) => claim,
+        }
+    }
+}
+
+/// Checks all files that a command is going to read and write, the derived and the temporary ones too, before it opens any:
+/// no file that is written may be another one of them, under whatever name, and none may be a folder.
+///
+/// Files that are there are the same if device and inode are; those that are not there yet, if folder and name are. A
+/// character device may be anything at once, as `/dev/null` may: writing to it destroys nothing.
+///
+/// # Errors
+/// The first pair that is one file, or the first file that cannot be one.
+pub fn guard(claims: &[Claim]) -> Result<(), Misplaced> {
+    let mut known: Vec<(&Claim, Identity)> = Vec::with_capacity(claims.len());
+    let (written, read): (Vec<&Claim>, Vec<&Claim>) = claims.iter().partition(|claim| claim.is_written);
+    for claim in read {
+        // What cannot be looked at cannot be read either: that is for the reader to say.
+        if let Ok(identity) = Identity::of(&claim.path).and_then(|identity| Ok((!is_device(&claim.path)).then_some(identity)))
+            && let Some(identity) = identity
+        {
+            known.push((claim, identity));
+        }
+    }
+    for claim in written {
+        let nowhere = |error: std::io::Error| Misplaced::Nowhere(claim.clone(), error.to_string());
+        if place(&claim.path).map_err(nowhere)? == Place::Folder {
+            return Err(Misplaced::Folder(claim.clone()));
+        }
+        if is_device(&claim.path) {
+            continue;
+        }
+        let identity = Identity::of(&claim.path).map_err(nowhere)?;
+        if let Some((other, _)) = known.iter().find(|(_, known)| *known == identity) {
+            return Err(match other.is_written {
+                true => Misplaced::Twice { first: (*other).clone(), second: claim.clone() },
+                false => Misplaced::Overwrites { written: claim.clone(), read: (*other).clone() },
+            });
+        }
+        known.push((claim, identity));
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn is_device(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    std::fs::metadata(path).is_ok_and(|meta| meta.file_type().is_char_device())
+}
+
+#[cfg(not(unix))]
+fn is_device(_path: &Path) -> bool {
+    false
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn no_output_is_an_input_or_another_output_under_whatever_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        fs::write(path("x.csv"), "").unwrap();
+        fs::create_dir(path("sub")).unwrap();
+        fs::hard_link(path("x.csv"), path("hard.csv")).unwrap();
+        std::os::unix::fs::symlink("x.csv", path("link.csv")).unwrap();
+        let check = |written: &[&str]| {
+            let claims = written.iter().map(|name| Claim::written("the output", path(name)));
+            let claims: Vec<Claim> = claims.chain([Claim::read("the input", path("x.csv"))]).collect();
+            guard(&claims).map_err(|error| error.to_string().replace(dir.path().to_str().unwrap(), "DIR"))
+        };
+        for same in ["x.csv", "./x.csv", "sub/../x.csv", "no/../x.csv", "hard.csv", "link.csv"] {
+            let expected =
+                format!("the output `DIR/{same}` would overwrite the input `DIR/x.csv`: they are one file; write to another");
+            assert_eq!(check(&[same]), Err(expected), "{same}");
+        }
+        let twice = "the output `DIR/o.csv` and the output `DIR/sub/../o.csv` are one file; write them to two";
+        assert_eq!(check(&["o.csv", "sub/../o.csv"]), Err(twice.to_owned()));
+        assert_eq!(check(&["sub"]), Err("the output `DIR/sub` is a folder; name a file in it".to_owned()));
+        assert_eq!(check(&["o.csv/"]), Err("the output `DIR/o.csv/` is a folder; name a file in it".to_owned()));
+        assert_eq!(check(&["o.csv", "r.csv"]), Ok(()));
+    }
+
+    #[test]
+    fn a_character_device_may_be_anything_at_once() {
+        let null = Path::new("/dev/null");
+        let claims = [Claim::read("the input", null), Claim::written("a", null), Claim::written("b", null)];
+        assert_eq!(guard(&claims), Ok(()));
+    }
+
+    #[test]
+    fn a_thing_may_be_read_twice() {
+        let claims = [Claim::read("a", "/etc/passwd"), Claim::read("b", "/etc/passwd")];
+        assert_eq!(guard(&claims), Ok(()));
+    }
+}
