@@ -1,12 +1,10 @@
 //! The circle of blocks: a reader, workers, and a sink that gets blocks in their order.
 //!
-//! A fixed number of blocks goes round, so memory does not depend on how long the tables are. The reader may wait for a stream
-//! for ever, so nobody waits for the reader when the run is to end.
+//! A fixed number of blocks goes round, so memory does not depend on how long the tables are.
 
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -18,9 +16,6 @@ use super::block::Block;
 use super::reader::{Expected, Reader, Start};
 use super::{Input, ScoreError};
 use crate::progress::Progress;
-
-/// How long a thread waits before it looks whether it should.
-const PATIENCE: Duration = Duration::from_millis(200);
 
 /// A block that a worker is done with; an error of its own is in it, the error here is a panic, which is passed on.
 type Done = (Block, Result<Result<()>, Box<dyn Any + Send>>);
@@ -41,7 +36,7 @@ impl Circle {
     pub(super) fn run(
         self,
         inputs: Vec<Input>,
-        expected: Expected,
+        expected: Expected<'_>,
         start: Option<Start>,
         work: &(dyn Fn(&mut Block) -> Result<()> + Sync),
         sink: &mut dyn FnMut(&mut Block) -> Result<()>,
@@ -52,50 +47,24 @@ impl Circle {
             give_empty.send(Block::default()).expect("the receiver is held below");
         }
         let take_full = Mutex::new(take_full);
-        let is_over = AtomicBool::new(false);
-        let reader = Reader::new(expected, start, take_empty, give_full);
-        let reading = thread::spawn(move || reader.run(inputs));
-        let result = thread::scope(|scope| {
+        thread::scope(|scope| {
+            let reader = Reader::new(expected, start, take_empty, give_full);
+            scope.spawn(move || reader.run(inputs));
             for _ in 0..self.workers {
-                let (take_full, is_over, give_done) = (&take_full, &is_over, give_done.clone());
-                scope.spawn(move || serve(take_full, is_over, work, &give_done));
+                let (take_full, give_done) = (&take_full, give_done.clone());
+                scope.spawn(move || serve(take_full, work, &give_done));
             }
             drop(give_done); // so that the workers' ends are the only ones
-            // Workers are told even if the sink panics.
-            let _over = Over(&is_over);
-            // The sink's ends of the channels are moved: when it returns early, the reader finds them closed.
+            // The sink's ends of the channels are moved: when it returns early, reader and workers find them closed.
             collect(take_done, give_empty, sink, progress)
-        });
-        result?;
-        // Every block came out, so the reader has ended; if it panicked, not by coming to the end of the tables.
-        reading.join().unwrap_or_else(|panic| resume_unwind(panic));
-        Ok(())
+        })
     }
 }
 
-/// Tells the workers that there is no more to do.
-struct Over<'a>(&'a AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Release);
-    }
-}
-
-fn serve(full: &Mutex<Receiver<Block>>, is_over: &AtomicBool, work: &dyn Fn(&mut Block) -> Result<()>, done: &Sender<Done>) {
+fn serve(full: &Mutex<Receiver<Block>>, work: &dyn Fn(&mut Block) -> Result<()>, done: &Sender<Done>) {
     loop {
-        let received = {
-            let full = full.lock().unwrap_or_else(PoisonError::into_inner);
-            if is_over.load(Ordering::Acquire) {
-                return;
-            }
-            full.recv_timeout(PATIENCE)
-        };
-        let mut block = match received {
-            Ok(block) => block,
-            Err(RecvTimeoutError::Timeout) => continue,
-            Err(RecvTimeoutError::Disconnected) => return,
-        };
+        let received = full.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(mut block) = received else { return };
         let result = catch_unwind(AssertUnwindSafe(|| work(&mut block)));
         if done.send((block, result)).is_err() {
             return;
@@ -114,7 +83,7 @@ fn collect(
     let mut next = 0;
     loop {
         progress.check()?;
-        let (block, result) = match done.recv_timeout(PATIENCE) {
+        let (block, result) = match done.recv_timeout(Duration::from_millis(200)) {
             Ok(done) => done,
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => break,

@@ -24,9 +24,9 @@ use crate::fs;
 const LONGEST_ROW: usize = 1 << 26;
 
 /// What tables must look like, and how their rows go into blocks.
-pub(super) struct Expected {
-    pub(super) columns: CsvOptions,
-    pub(super) passthrough: Vec<String>,
+pub(super) struct Expected<'a> {
+    pub(super) columns: &'a CsvOptions,
+    pub(super) passthrough: &'a [String],
     pub(super) shape: ImageShape,
     /// Whether the label column must be there.
     pub(super) needs_labels: bool,
@@ -51,8 +51,8 @@ pub(super) struct Start {
 
 /// Takes empty blocks from one channel, fills them, and gives them to another. An error becomes the last block, so that
 /// everything before it is dealt with first. Ends early when nobody takes blocks any more.
-pub(super) struct Reader {
-    pub(super) expected: Expected,
+pub(super) struct Reader<'a> {
+    pub(super) expected: Expected<'a>,
     pub(super) empty: Receiver<Block>,
     pub(super) full: Sender<Block>,
     pub(super) start: Option<Start>,
@@ -76,8 +76,8 @@ impl From<anyhow::Error> for Stop {
     }
 }
 
-impl Reader {
-    pub(super) fn new(expected: Expected, start: Option<Start>, empty: Receiver<Block>, full: Sender<Block>) -> Self {
+impl<'a> Reader<'a> {
+    pub(super) fn new(expected: Expected<'a>, start: Option<Start>, empty: Receiver<Block>, full: Sender<Block>) -> Self {
         Self { expected, empty, full, start, next: 0, bytes_before: 0, rows_before: 0, first: None }
     }
 
@@ -218,9 +218,9 @@ impl Reader {
 
     /// Understands the columns of a table from its first record.
     fn table(&mut self, name: String, file: String, record: &ByteRecord) -> Result<Arc<Table>> {
-        let Expected { columns, passthrough, shape, needs_labels, .. } = &self.expected;
-        let label = if *needs_labels { LabelColumn::Required } else { LabelColumn::Optional };
-        let layout = CsvLayout::new(record, columns, *shape, label, passthrough).with_context(|| name.clone())?;
+        let Expected { columns, passthrough, shape, needs_labels, .. } = self.expected;
+        let label = if needs_labels { LabelColumn::Required } else { LabelColumn::Optional };
+        let layout = CsvLayout::new(record, columns, shape, label, passthrough).with_context(|| name.clone())?;
         if let Some(first) = &self.first {
             let says = |has: bool| if has { "a label column" } else { "no label column" };
             let (has, had) = (layout.label().is_some(), first.layout.label().is_some());

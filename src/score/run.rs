@@ -21,7 +21,7 @@ use crate::progress::Progress;
 /// Scores tables: reads, predicts and writes row by row, in order.
 ///
 /// # Errors
-/// [`ScoreError::Interrupted`] within about a second of a wish to stop, also while a stream is waited for;
+/// [`ScoreError::Interrupted`] within about a second of a wish to stop, unless a stream is waited for;
 /// [`ScoreError::Invalid`] for what makes no sense. Else names the file and, where a cell is at fault, its row and column:
 /// that of the first such row, whatever the number of threads. The output file is then not there; what the journal holds
 /// waits for a run with `resume`.
@@ -122,8 +122,8 @@ pub fn score(mut request: Request<'_>, progress: &dyn Progress) -> Result<ScoreS
         prepare(block, &settings, &classes)
     };
     let expected = Expected {
-        columns: settings.columns.clone(),
-        passthrough: settings.passthrough.clone(),
+        columns: &settings.columns,
+        passthrough: &settings.passthrough,
         shape: model.interface().image,
         needs_labels: settings.output_columns.contains(&OutputColumn::TrueLabel),
         block_bytes: request.block_bytes.get(),

@@ -158,9 +158,11 @@ fn a_table_of_bad_rows_needs_no_more_memory_than_one_of_good_rows() {
     let shape = workshop.model.interface().image;
     let parser =
         Parser { classes: &classes, pixels: shape.pixels(), on_error: OnError::Null, text_for: None, lists_rejects: true };
+    let passed = ["id".to_owned()];
+    let columns = crate::data::csv::CsvOptions::default();
     let expected = Expected {
-        columns: crate::data::csv::CsvOptions::default(),
-        passthrough: vec!["id".to_owned()],
+        columns: &columns,
+        passthrough: &passed,
         shape,
         needs_labels: true,
         block_bytes: 1 << 20,

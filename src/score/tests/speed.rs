@@ -31,9 +31,10 @@ fn table(rows: usize) -> String {
 fn parse(path: &Path, workers: usize) -> (f64, u64, u64) {
     let classes: Vec<String> = (0..10).map(|class| format!("class {class}")).collect();
     let parser = Parser { classes: &classes, pixels: 784, on_error: OnError::Fail, text_for: None, lists_rejects: false };
+    let columns = crate::data::csv::CsvOptions::default();
     let expected = Expected {
-        columns: crate::data::csv::CsvOptions::default(),
-        passthrough: Vec::new(),
+        columns: &columns,
+        passthrough: &[],
         shape: SHAPE,
         needs_labels: true,
         block_bytes: 1 << 20,
