@@ -77,7 +77,7 @@ impl Stage for ScoreStage {
     }
 
     fn version(&self) -> u32 {
-        3
+        4
     }
 
     fn parameters(&self) -> serde_json::Value {
