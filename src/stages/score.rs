@@ -65,10 +65,29 @@ impl ScoreStage {
         Ok(())
     }
 
-    /// The name in the output folder of a file that is to be published as `path`.
-    fn file_name(path: &Path) -> PathBuf {
-        PathBuf::from(path.file_name().expect("the plan's check lets only paths with a file name pass"))
+    /// Where the predictions are in the output folder: under the name that they are published by, or in a folder of their own
+    /// where the stage has another file of that name.
+    fn predictions(&self) -> PathBuf {
+        let name = file_name(&self.options.output);
+        if name == Path::new(SUMMARY) { Path::new("predictions").join(name) } else { name }
     }
+
+    /// Where the list of rejects is in the output folder, if there is one: likewise. It may be published by the same name as the
+    /// predictions, to another folder.
+    fn rejects(&self) -> Option<PathBuf> {
+        let (name, predictions) = (file_name(self.options.rejects.as_deref()?), file_name(&self.options.output));
+        // Beside the predictions lies what is made on the way, under their name with an ending.
+        let begins =
+            |name: &Path, with: &Path| name.as_os_str().as_encoded_bytes().starts_with(with.as_os_str().as_encoded_bytes());
+        let is_taken = name == Path::new(SUMMARY) || begins(&name, &predictions) || begins(&predictions, &name);
+        Some(if is_taken { Path::new("list-of-rejects").join(name) } else { name })
+    }
+}
+
+const SUMMARY: &str = "summary.json";
+
+fn file_name(path: &Path) -> PathBuf {
+    PathBuf::from(path.file_name().expect("the plan's check lets only paths with a file name pass"))
 }
 
 impl Stage for ScoreStage {
@@ -95,7 +114,7 @@ impl Stage for ScoreStage {
     }
 
     fn measurements(&self) -> Vec<PathBuf> {
-        vec![PathBuf::from("summary.json")]
+        vec![PathBuf::from(SUMMARY)]
     }
 
     fn run(&self, context: &Context<'_>) -> Result<(), StageError> {
@@ -111,11 +130,11 @@ impl Stage for ScoreStage {
             output_columns: self.options.output_columns.clone(),
             top_k: self.options.top_k,
             on_error: self.options.on_error,
-            rejects: self.options.rejects.as_deref().map(|path| context.out.join(Self::file_name(path))),
+            rejects: self.rejects().map(|path| context.out.join(path)),
             max_errors: self.options.max_errors,
             engine: self.options.engine,
             precision: self.options.precision,
-            ..Request::new(&model, inputs, Output::File(context.out.join(Self::file_name(&self.options.output))))
+            ..Request::new(&model, inputs, Output::File(context.out.join(self.predictions())))
         };
         let summary: ScoreSummary = score(request, context.progress).map_err(anyhow::Error::from)?;
         if summary.manifest.accuracy.is_some() {
@@ -126,14 +145,33 @@ impl Stage for ScoreStage {
         let tally = &summary.manifest.tally;
         let rejected = if tally.rejected > 0 { format!(", {} rejected", tally.rejected) } else { String::new() };
         context.progress.note(&format!("{} rows{rejected}, {:.0} rows/s{accuracy}", tally.scored, summary.rows_per_second()));
-        fs::write_json(&context.out.join("summary.json"), &summary)?;
+        fs::write_json(&context.out.join(SUMMARY), &summary)?;
         Ok(())
     }
 
     fn publish(&self, _id: &StageId, _out: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
-        let publish = |path: &Path| (Self::file_name(path), path.to_owned());
-        let (from, to) = publish(&self.options.output);
+        let (from, to) = (self.predictions(), self.options.output.clone());
         let manifest = (Manifest::path(&from), Manifest::path(&to));
-        Ok([manifest, (from, to)].into_iter().chain(self.options.rejects.as_deref().map(publish)).collect())
+        Ok([manifest, (from, to)].into_iter().chain(self.rejects().zip(self.options.rejects.clone())).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_one_name_do_not_meet_in_the_output_folder() {
+        let places = |output: &str, rejects: &str| {
+            let options = serde_json::json!({ "model": "e/m", "input": "x", "output": output, "rejects": rejects });
+            let stage = ScoreStage { options: serde_json::from_value(options).unwrap(), trained_on: Vec::new() };
+            (stage.predictions().display().to_string(), stage.rejects().unwrap().display().to_string())
+        };
+        let expect = |output: &str, rejects: &str| (output.to_owned(), rejects.to_owned());
+        assert_eq!(places("a/x.csv", "b/y.csv"), expect("x.csv", "y.csv"));
+        assert_eq!(places("a/x.csv", "b/x.csv"), expect("x.csv", "list-of-rejects/x.csv"));
+        assert_eq!(places("x.csv", "b/x.csv.partial"), expect("x.csv", "list-of-rejects/x.csv.partial"));
+        assert_eq!(places("y.csv.journal", "b/y.csv"), expect("y.csv.journal", "list-of-rejects/y.csv"));
+        assert_eq!(places("summary.json", "b/summary.json"), expect("predictions/summary.json", "list-of-rejects/summary.json"));
     }
 }
