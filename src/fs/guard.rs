@@ -88,34 +88,47 @@ impl Misplaced {
 /// # Errors
 /// The first pair that is one file, or the first file that cannot be one.
 pub fn guard(claims: &[Claim]) -> Result<(), Misplaced> {
-    let mut known: Vec<(&Claim, Identity)> = Vec::with_capacity(claims.len());
-    let (written, read): (Vec<&Claim>, Vec<&Claim>) = claims.iter().partition(|claim| claim.is_written);
-    for claim in read {
+    let mut guard = Guard::over(claims.iter().filter(|claim| !claim.is_written).cloned());
+    claims.iter().filter(|claim| claim.is_written).try_for_each(|claim| guard.admit(claim))
+}
+
+/// What [`guard()`] does, one file that is written after another.
+#[derive(Debug, Default)]
+pub struct Guard {
+    known: Vec<(Claim, Identity)>,
+}
+
+impl Guard {
+    /// A guard over files that are read.
+    pub fn over(read: impl IntoIterator<Item = Claim>) -> Self {
         // What cannot be looked at cannot be read either: that is for the reader to say.
-        if let Ok(identity) = Identity::of(&claim.path).and_then(|identity| Ok((!is_device(&claim.path)).then_some(identity)))
-            && let Some(identity) = identity
-        {
-            known.push((claim, identity));
-        }
+        let identified = |claim: Claim| Identity::of(&claim.path).ok().map(|identity| (claim, identity));
+        let plain = read.into_iter().filter(|claim| !is_device(&claim.path));
+        Self { known: plain.filter_map(identified).collect() }
     }
-    for claim in written {
+
+    /// Lets a file be written, and guards it from then on.
+    ///
+    /// # Errors
+    /// As [`guard()`].
+    pub fn admit(&mut self, claim: &Claim) -> Result<(), Misplaced> {
         let nowhere = |error: std::io::Error| Misplaced::Nowhere(claim.clone(), error.to_string());
         if place(&claim.path).map_err(nowhere)? == Place::Folder {
             return Err(Misplaced::Folder(claim.clone()));
         }
         if is_device(&claim.path) {
-            continue;
+            return Ok(());
         }
         let identity = Identity::of(&claim.path).map_err(nowhere)?;
-        if let Some((other, _)) = known.iter().find(|(_, known)| *known == identity) {
+        if let Some((other, _)) = self.known.iter().find(|(_, known)| *known == identity) {
             return Err(match other.is_written {
-                true => Misplaced::Twice { first: (*other).clone(), second: claim.clone() },
-                false => Misplaced::Overwrites { written: claim.clone(), read: (*other).clone() },
+                true => Misplaced::Twice { first: other.clone(), second: claim.clone() },
+                false => Misplaced::Overwrites { written: claim.clone(), read: other.clone() },
             });
         }
-        known.push((claim, identity));
+        self.known.push((claim.clone(), identity));
+        Ok(())
     }
-    Ok(())
 }
 
 #[cfg(unix)]

@@ -75,7 +75,9 @@ pub fn claims(model: Option<&Path>, inputs: &[Input], output: &Output, rejects: 
         claims.extend(written("the predictions", path));
         if let Ok(Place::File(place)) = fs::place(path) {
             claims.push(Claim::written("the journal", journal_of(&place)));
-            claims.extend(written("the manifest", &Manifest::path(path)));
+            let manifest = Manifest::path(path);
+            claims.extend(partial_manifest(path).map(|path| Claim::written("the temporary file", path)));
+            claims.push(Claim::written("the manifest", manifest));
         }
     }
     claims.extend(rejects.into_iter().flat_map(|path| written("the list of rejects", path)));
@@ -187,15 +189,18 @@ pub(super) fn write_manifest(output: &Path, manifest: &Manifest) -> Result<()> {
     };
     let mut json = serde_json::to_string_pretty(manifest).context("the manifest cannot be written as JSON")?;
     json.push('\n');
-    let mut file = GrowingFile::begin(&partial(&place))?;
+    let mut file = GrowingFile::begin(&place.with_extension(PART))?;
     file.write_all(json.as_bytes()).with_context(|| format!("cannot write `{}`", place.display()))?;
     file.put(&place)
 }
 
+/// What a manifest is called while it is built, instead of `json`: no longer, so that what can be called so in the end can be built.
+const PART: &str = "part";
+
 /// Where the manifest of `output` is built.
 fn partial_manifest(output: &Path) -> Option<PathBuf> {
     match Outlet::of(&Manifest::path(output)) {
-        Ok(Outlet::File(place)) => Some(partial(&place)),
+        Ok(Outlet::File(place)) => Some(place.with_extension(PART)),
         _ => None,
     }
 }

@@ -21,6 +21,7 @@ mod lineage;
 mod merge;
 mod model;
 mod out_of_fold;
+mod overwriting;
 mod predictions;
 mod report;
 mod score;
@@ -56,7 +57,8 @@ pub use verify::{Gate, VerifyOptions};
 /// Every problem of the text at once.
 pub fn load(file: &str, text: &str, overrides: &[Override], data_dir: Option<&Path>) -> Result<Plan, Problems> {
     let spec: Spec<StageKind> = crate::spec::parse(file, text, overrides)?;
-    let (facts, problems) = check::check(&spec);
+    let (facts, mut problems) = check::check(&spec);
+    overwriting::check(&spec, Path::new(file), &mut problems);
     let facts = problems.or(facts)?;
     let bound =
         spec.stages.iter().map(|stage| PlannedStage { id: stage.id.clone(), stage: bind(stage, &spec, &facts, data_dir) });

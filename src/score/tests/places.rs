@@ -136,7 +136,7 @@ fn what_a_link_leads_to_is_replaced_and_the_link_stays() {
 fn temporary_files_are_not_written_through_planted_links() {
     let (workshop, model) = workshop();
     fs::write(&workshop.path("victim"), "precious").unwrap();
-    for planted in ["o.csv.partial", "o.csv.journal", "r.csv.partial", "o.csv.manifest.json.partial"] {
+    for planted in ["o.csv.partial", "o.csv.journal", "r.csv.partial", "o.csv.manifest.part"] {
         symlink("victim", workshop.path(planted)).unwrap();
         let before = files(&workshop);
         let error = score(request(&workshop, &model, "o.csv", Some("r.csv")), &Silent).unwrap_err();
@@ -177,7 +177,7 @@ fn what_a_killed_run_has_left_is_removed_by_the_next_one() {
     drop(Journal::open(&workshop.path("o.csv"), &identity, false).unwrap());
     let left = [
         ("o.csv.partial", "label,class"),
-        ("o.csv.manifest.json.partial", "{"),
+        ("o.csv.manifest.part", "{"),
         ("r.csv.partial", "file,row"),
         ("other.csv.partial", "file,row,column,reason\nx.csv,1,pixel1,bad\n"),
     ];
@@ -191,7 +191,7 @@ fn what_a_killed_run_has_left_is_removed_by_the_next_one() {
 #[test]
 fn a_file_of_the_users_own_is_not_taken_for_what_a_run_has_left() {
     let (workshop, model) = workshop();
-    for mine in ["o.csv.partial", "o.csv.journal", "r.csv.partial", "o.csv.manifest.json.partial"] {
+    for mine in ["o.csv.partial", "o.csv.journal", "r.csv.partial", "o.csv.manifest.part"] {
         fs::write(&workshop.path(mine), "my own notes\n").unwrap();
         let before = files(&workshop);
         let error = score(request(&workshop, &model, "o.csv", Some("r.csv")), &Silent).unwrap_err();
