@@ -133,7 +133,7 @@ impl PartialEq for Identity {
         match (self, other) {
             (Self::Found(one), Self::Found(other)) => one == other,
             (Self::Absent { folder, id, names }, Self::Absent { id: other_id, names: others, .. }) => {
-                let alike = || names.iter().map(|name| folded(name)).eq(others.iter().map(|name| folded(name)));
+                let alike = || names.iter().map(folded).eq(others.iter().map(folded));
                 id == other_id && (names == others || (alike() && ignores_case(folder)))
             }
             _ => false,

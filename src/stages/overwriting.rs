@@ -70,7 +70,6 @@ fn inputs(spec: &Spec<StageKind>, stage: &StageSpec<StageKind>) -> Vec<PathBuf> 
 
 #[cfg(all(test, unix))]
 mod tests {
-    use super::*;
     use crate::fs;
 
     #[test]

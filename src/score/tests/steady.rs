@@ -93,7 +93,7 @@ fn a_table_that_grows_while_it_is_read_is_read_to_the_length_that_it_had() {
     let (before, after) = (table.len(), table.len() + more.len());
     let told =
         format!("`DIR/x.csv` has grown from {before} to {after} bytes since the run began: only the first {before} were read");
-    assert_eq!(said, [told.clone()]);
+    assert_eq!(said, [told]);
     assert!(fs::read_text(&workshop.path("out.csv")).unwrap() == expected);
 
     // The last row was whole, though nothing ended it yet.
