@@ -22,7 +22,7 @@ use anyhow::{Context, Result, anyhow};
 use crate::digest::{Digest, Digester};
 
 pub use guard::{Claim, Guard, Misplaced, guard};
-pub use measured::{MeasuredFile, byte_at};
+pub use measured::{Measured, byte_at};
 pub use output::{AtomicFile, GrowingFile, append_line, is_plain, open_append, open_stream, remove_abandoned};
 pub use partial::sweep;
 pub use place::{Place, is_same, place};

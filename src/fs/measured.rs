@@ -9,13 +9,13 @@ use anyhow::{Context, Result};
 /// A file that is read to the length that it had when the work began: what is added to it later is not read, and if it ends
 /// before, reading fails. What is no plain file is read to its end.
 #[derive(Debug)]
-pub struct MeasuredFile {
+pub struct Measured {
     source: BufReader<fs::File>,
     left: Option<u64>,
     length: u64,
 }
 
-impl MeasuredFile {
+impl Measured {
     /// Opens a file that had `length` bytes when the work began; as many as it has now unless that is known.
     ///
     /// # Errors
@@ -44,7 +44,7 @@ impl MeasuredFile {
     }
 }
 
-impl Read for MeasuredFile {
+impl Read for Measured {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let room = self.room(buffer.len());
         if room == 0 {
@@ -56,7 +56,7 @@ impl Read for MeasuredFile {
     }
 }
 
-impl BufRead for MeasuredFile {
+impl BufRead for Measured {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.left == Some(0) {
             return Ok(&[]);
@@ -102,9 +102,9 @@ mod tests {
         fs::write(&path, "0123456789").unwrap();
         let by_read = |length| {
             let mut text = String::new();
-            MeasuredFile::open(&path, length).unwrap().read_to_string(&mut text).map(|_| text)
+            Measured::open(&path, length).unwrap().read_to_string(&mut text).map(|_| text)
         };
-        let by_lines = |length| MeasuredFile::open(&path, length).unwrap().lines().collect::<io::Result<String>>();
+        let by_lines = |length| Measured::open(&path, length).unwrap().lines().collect::<io::Result<String>>();
         for length in [None, Some(10), Some(7)] {
             let expected = &"0123456789"[..length.unwrap_or(10) as usize];
             assert_eq!(by_read(length).unwrap(), expected);

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use crate::data::open::{Compression, decompress};
 use crate::data::pattern::Pattern;
 use crate::digest::{Digest, Digester};
-use crate::fs::{self, MeasuredFile};
+use crate::fs::{self, Measured};
 
 /// What the standard input is called.
 pub(super) const STANDARD_INPUT: &str = "standard input";
@@ -80,7 +80,7 @@ impl Input {
     /// Starts reading. Of a file, no more than `length` bytes, and no fewer.
     pub(super) fn open(self, length: Option<u64>) -> Result<Opened> {
         let (mut source, context): (Box<dyn BufRead + Send>, String) = match self {
-            Self::File(path) => (Box::new(MeasuredFile::open(&path, length)?), format!("cannot read `{}`", path.display())),
+            Self::File(path) => (Box::new(Measured::open(&path, length)?), format!("cannot read `{}`", path.display())),
             Self::Stream(name, reader) => (Box::new(BufReader::with_capacity(1 << 16, reader)), format!("cannot read {name}")),
         };
         let compression = source.fill_buf().map(Compression::of).with_context(|| context.clone())?;
