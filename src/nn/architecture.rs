@@ -301,15 +301,15 @@ impl Architecture {
             });
         }
         self.views.check(self.input)?;
-        let last = *self.shapes()?.last().expect("starts with one");
-        if last == FeatureShape::Vector(self.classes) {
+        let (classes, last) = (self.classes, *self.shapes()?.last().expect("starts with one"));
+        if last == FeatureShape::Vector(classes) {
             return Ok(());
         }
+        let before = if matches!(last, FeatureShape::Map { .. }) { "`flatten` or a global pool, and " } else { "" };
         Err(LayerError {
             place: format!("layer {}", self.layers.len().saturating_sub(1)),
             message: format!(
-                "the network ends with {last} values, but there are {} classes; end with `dense: {{ units: {} }}`",
-                self.classes, self.classes
+                "the network ends with {last} values, but there are {classes} classes; end with {before}`dense: {{ units: {classes} }}`"
             ),
         })
     }

@@ -375,8 +375,8 @@ impl Checker<'_> {
 
     fn distinct(&mut self, id: &StageId, models: &[ModelRef], least: usize) {
         if models.len() < least {
-            let found = models.len();
-            self.problem(id, &["models"], format!("`models` names {found}, but at least {least} are needed"), "");
+            let message = format!("`models` names {}", counted(models.len(), "model"));
+            self.problem(id, &["models"], message, &format!("name at least {least}"));
         }
         for (index, model) in models.iter().enumerate() {
             if models[..index].contains(model) {

@@ -236,6 +236,18 @@ const TABLE: &[[&str; 4]] = &[
         "name the data that the models were trained on",
         "  m: { merge: { data: raw, train: x.csv, test: y.csv } }\n  v: { verify: { export: out, data: m } }",
     ],
+    [
+        "  e: { ensemble: { models: [good], data: parts } }",
+        "`models` names 1 model",
+        "name at least 2",
+        "  e: { ensemble: { models: [good, better], data: parts } }",
+    ],
+    [
+        "  t: { train: { data: parts, model: { layers: [] } } }",
+        "the network ends with 1×28×28 values, but there are 10 classes; end with `flatten` or a global pool, and `dense: { units: 10 }`",
+        "",
+        "  t: { train: { data: parts, model: { layers: [flatten, { dense: { units: 10 } }] } } }",
+    ],
     // Numbers.
     [
         "  t: { train: { data: parts, model: mlp, epochs: 1000000000000000000 } }",
