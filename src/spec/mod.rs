@@ -177,6 +177,22 @@ pub fn parse<K: Kind>(file: &str, text: &str, overrides: &[Override]) -> Result<
     }
 }
 
+/// Reads options from JSON as they would be read from the file: a bare name chooses, and what is wrong is said in the same words.
+///
+/// # Errors
+/// The first problem, as one line.
+pub fn read_json<T: DeserializeOwned + JsonSchema>(json: &serde_json::Value) -> Result<T, String> {
+    let place = Place::new(&Source::file("", ""), 1, 1, 1);
+    let mut problems = Problems::new();
+    de::read(&Node::from_json(json, &place), None, &mut problems, &mut Vec::new()).ok_or_else(|| {
+        let first = problems.iter().next().map(|Problem { message, help, .. }| match help {
+            Some(help) => format!("{message}; {help}"),
+            None => message.clone(),
+        });
+        first.unwrap_or_else(|| "it cannot be read".to_owned())
+    })
+}
+
 /// The stages that can be read, and their graph if all can.
 fn read_stages<K: Kind>(root: &mut Node, problems: &mut Problems) -> (Vec<StageSpec<K>>, Option<Graph>) {
     let Some(place) = root.get("stages").map(|(key, _)| key.place.clone()) else { return (Vec::new(), None) };

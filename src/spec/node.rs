@@ -38,6 +38,22 @@ pub(super) enum Value {
 }
 
 impl Node {
+    /// JSON as a tree, all of it at `place`.
+    pub fn from_json(json: &serde_json::Value, place: &Place) -> Self {
+        use serde_json::Value as Json;
+        let scalar = |text: String, plain| Value::Scalar { text, plain };
+        let value = match json {
+            Json::Null | Json::Bool(_) | Json::Number(_) => scalar(json.to_string(), true),
+            Json::String(text) => scalar(text.clone(), false),
+            Json::Array(items) => Value::List(items.iter().map(|item| Self::from_json(item, place)).collect()),
+            Json::Object(fields) => {
+                let key = |text: &String| Key { text: text.clone(), place: place.clone() };
+                Value::Mapping(fields.iter().map(|(name, value)| (key(name), Self::from_json(value, place))).collect())
+            }
+        };
+        Self { place: place.clone(), value }
+    }
+
     /// What stands under `key` in a mapping.
     pub fn get(&self, key: &str) -> Option<(&Key, &Node)> {
         match &self.value {

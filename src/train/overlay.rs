@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::{TrainOptions, TrainSettings};
+use crate::quote::excerpt;
+use crate::spec;
 
 /// Why parameters cannot be laid over options.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,7 +23,7 @@ pub enum OverlayError {
         reason: String,
     },
     /// The path is right, but the value cannot stand there.
-    #[error("parameter `{path}` cannot be {value}: {reason}")]
+    #[error("parameter `{path}` cannot be {}: {reason}", excerpt(&.value.to_string()))]
     Value {
         /// The path as given.
         path: String,
@@ -34,9 +36,9 @@ pub enum OverlayError {
 
 impl TrainOptions {
     /// These options with `parameters` set: each a path into the JSON form of the options and its new value. Fields that
-    /// are not set (`clip`, `average`, `early_stopping`) can be set whole or from inside. Where a choice stands, a bare
-    /// name such as `"adam"` chooses it with its defaults. The references of the stage (`data`, `params`) and `refit` are
-    /// no parameters.
+    /// are not set (`clip`, `average`, `early_stopping`) can be set whole or from inside. A value is read as it would be in the file:
+    /// where a choice stands, a bare name such as `"adam"` chooses it with its defaults. The references of the stage (`data`, `params`)
+    /// and `refit` are no parameters.
     ///
     /// # Errors
     /// The first path that leads nowhere, with names that are near; the first value that cannot stand where it is put.
@@ -46,10 +48,10 @@ impl TrainOptions {
             // One by one, so that an error names the parameter at fault.
             let mut json = serde_json::to_value(&options).expect("options have a JSON form");
             set(&mut json, path, value)?;
-            options = serde_json::from_value(json).map_err(|error| OverlayError::Value {
+            options = spec::read_json(&json).map_err(|reason| OverlayError::Value {
                 path: path.clone(),
                 value: value.clone(),
-                reason: error.to_string(),
+                reason,
             })?;
         }
         Ok(options)
@@ -89,10 +91,7 @@ fn set(json: &mut Value, path: &str, value: &Value) -> Result<(), OverlayError> 
         }
         walked.push_str(segment);
     }
-    *place = match (value, &place) {
-        (Value::String(name), Value::Object(_)) => Value::Object(Map::from_iter([(name.clone(), Value::Object(Map::new()))])),
-        _ => value.clone(),
-    };
+    place.clone_from(value);
     Ok(())
 }
 
@@ -138,6 +137,32 @@ mod tests {
     }
 
     #[test]
+    fn a_bare_name_chooses_wherever_the_file_allows_it() {
+        let check = |parameters: Value, pointer: &str, expected: Value| {
+            let options = serde_json::to_value(overlay(parameters).unwrap()).unwrap();
+            assert_eq!(options.pointer(pointer), Some(&expected), "{pointer}");
+        };
+        check(json!({"schedule": "cosine"}), "/schedule", json!({"cosine": {"final_rate": 0.0}}));
+        check(json!({"schedule": "cosine", "schedule.cosine.final_rate": 1e-7}), "/schedule/cosine/final_rate", json!(1e-7));
+        check(json!({"average": "ema"}), "/average/ema/decay", json!(0.999));
+        check(json!({"model": {"layers": ["flatten", {"dense": {"units": 10}}]}}), "/model/layers/0", json!({"flatten": {}}));
+        let cosine = base().with_parameters(&serde_json::from_value(json!({"schedule": "cosine"})).unwrap()).unwrap();
+        let constant = cosine.with_parameters(&serde_json::from_value(json!({"schedule": "constant"})).unwrap()).unwrap();
+        assert_eq!(constant, base());
+    }
+
+    #[test]
+    fn values_that_do_not_fit_are_refused_in_the_words_of_the_file() {
+        let error = |parameters: Value| overlay(parameters).unwrap_err().to_string();
+        insta::assert_snapshot!(error(json!({"epochs": 1.5})), @"parameter `epochs` cannot be 1.5: `epochs` needs a whole number, not the number 1.5");
+        insta::assert_snapshot!(error(json!({"schedule": "cosin"})), @r#"parameter `schedule` cannot be "cosin": `schedule` cannot be `cosin`; did you mean `cosine`?"#);
+        insta::assert_snapshot!(error(json!({"average": 3})), @"parameter `average` cannot be 3: `average` cannot be `3`; it can be `ema`");
+        insta::assert_snapshot!(error(json!({"clip": "norm"})), @r#"parameter `clip` cannot be "norm": `norm` needs a number; write `norm: …`"#);
+        insta::assert_snapshot!(error(json!({"optimizer": {"adam": {"beta": 1}}})), @r#"parameter `optimizer` cannot be {"adam":{"beta":1}}: `beta` is not known in `adam`; did you mean `beta_1`?"#);
+        insta::assert_snapshot!(error(json!({"model.mlp.units": "many"})), @r#"parameter `model.mlp.units` cannot be "many": `units` needs a list, not the text `many`"#);
+    }
+
+    #[test]
     fn errors_name_the_parameter_and_what_there_is() {
         let error = |parameters: Value| overlay(parameters).unwrap_err().to_string();
         insta::assert_snapshot!(error(json!({"batchsize": 1})), @"there is no parameter `batchsize`: a training has no `batchsize`; did you mean `batch_size`?");
@@ -145,7 +170,7 @@ mod tests {
         insta::assert_snapshot!(error(json!({"model.basic.units": 1})), @"there is no parameter `model.basic.units`: `model` has no `basic`; it has `mlp`");
         insta::assert_snapshot!(error(json!({"model.mlp.units.2": 1})), @"there is no parameter `model.mlp.units.2`: `model.mlp.units` is a list of 2, whose positions count from 0");
         insta::assert_snapshot!(error(json!({"epochs.first": 1})), @"there is no parameter `epochs.first`: `epochs` is 4 and has no parts");
-        insta::assert_snapshot!(error(json!({"model.mlp.dropout": 1.0})), @"parameter `model.mlp.dropout` cannot be 1.0: 1 is out of range: a dropout rate is at least 0 and below 1");
-        insta::assert_snapshot!(error(json!({"clip.size": 1.0})), @"parameter `clip.size` cannot be 1.0: unknown variant `size`, expected `norm` or `value`");
+        insta::assert_snapshot!(error(json!({"model.mlp.dropout": 1.0})), @"parameter `model.mlp.dropout` cannot be 1.0: `dropout`: 1 is out of range: a dropout rate is at least 0 and below 1");
+        insta::assert_snapshot!(error(json!({"clip.size": 1.0})), @"parameter `clip.size` cannot be 1.0: `clip` cannot be `size`; it can be `norm`, `value`");
     }
 }

@@ -33,12 +33,12 @@ pub struct Importance {
 }
 
 /// How much each parameter of `space` mattered in `trials`, in the order of the paths. Trials that were pruned do not
-/// count; diverged ones count as the worst.
+/// or could not be do not count; diverged ones count as the worst.
 pub fn importance(space: &SearchSpace, objective: Objective, trials: &[TrialRecord]) -> Vec<Importance> {
     let cost = |trial: &TrialRecord| match trial.status {
         Status::Finished => trial.value.map(|value| objective.cost(value)),
         Status::Diverged => Some(f64::INFINITY),
-        Status::Pruned => None,
+        Status::Pruned | Status::Failed => None,
     };
     let share = |path: &str, range: &Range| {
         let counted = |trial: &TrialRecord| Some((range.position(trial.parameters.get(path)?)?, cost(trial)?));
@@ -103,8 +103,9 @@ mod tests {
     /// Trials at random whose accuracy is that of `judge`.
     fn trials(count: usize, judge: impl Fn(&TrialRecord) -> f64) -> Vec<TrialRecord> {
         let trial = |trial| {
-            let parameters = Sampler::Random.suggest(&space(), Seed::new(5), trial, &[]);
-            let mut record = TrialRecord { trial, parameters, status: Status::Finished, value: None, reports: vec![] };
+            let parameters = Sampler::Random.suggest(&space(), Seed::new(5), trial, &[]).unwrap();
+            let mut record =
+                TrialRecord { trial, parameters, status: Status::Finished, value: None, reason: None, reports: vec![] };
             record.value = Some(judge(&record));
             record
         };

@@ -205,7 +205,14 @@ mod tests {
 
     fn record(trial: usize, value: f64) -> TrialRecord {
         let parameters = Parameters::from([("dropout".to_owned(), value.into())]);
-        TrialRecord { trial, parameters, status: Status::Finished, value: Some(value), reports: vec![report(1, value)] }
+        TrialRecord {
+            trial,
+            parameters,
+            status: Status::Finished,
+            value: Some(value),
+            reason: None,
+            reports: vec![report(1, value)],
+        }
     }
 
     /// A journal of one trial and of one epoch of the next.

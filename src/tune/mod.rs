@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `options` | [`TuneOptions`]: what the user may write |
 //! | `space` | [`SearchSpace`]: which parameters, and their ranges |
+//! | `combination` | which parameters belong together, and which sets of them are untried |
 //! | `sampler`, `parzen` | [`Sampler`]: what to try next, at random or by TPE |
 //! | `pruner` | [`Pruner`]: which trials are hopeless |
 //! | `journal` | every epoch and trial on disk, so that an interrupted study goes on |
@@ -20,6 +21,7 @@
 //! are tried far too often; `tpe` 0.3 is sound, but knows neither whole numbers nor logarithmic ranges and switches on
 //! the generators of `rand` that the operating system seeds, which nothing here may use.
 
+mod combination;
 mod importance;
 mod journal;
 mod options;
@@ -36,7 +38,7 @@ pub use pruner::{MedianOptions, Pruner, Verdict};
 pub use sampler::{Sampler, TpeOptions};
 pub use space::{Choices, FloatRange, IntRange, LogRange, Range, SearchSpace};
 pub use study::{OutOfStep, Study, StudySettings};
-pub use trial::{Report, Status, Trial, TrialRecord, Tuned};
+pub use trial::{Outcome, Report, Status, Trial, TrialRecord, Tuned};
 
 /// A value for each parameter path, such as `optimizer.adamw.learning_rate`.
 pub type Parameters = std::collections::BTreeMap<String, serde_json::Value>;

@@ -24,9 +24,10 @@ pub struct TuneOptions {
     #[serde(default)]
     pub train: TrainSettings,
     /// The range of each parameter that is searched, by its path: `model.mlp.dropout`, `optimizer.adamw.learning_rate`,
-    /// `batch_size`.
+    /// `batch_size`. Beside `optimizer: { choice: [sgd, adamw] }`, `optimizer.adamw.learning_rate` is a parameter of those trials alone that
+    /// chose `adamw`. A combination that makes no training is a failed trial.
     pub search: SearchSpace,
-    /// How many parameter sets are tried.
+    /// How many parameter sets are tried, none of them twice; fewer where there are no more.
     #[serde(default = "twelve")]
     pub trials: Count,
     /// How the next parameter set is chosen.

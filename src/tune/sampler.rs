@@ -18,7 +18,7 @@ use crate::units::{Count, Fraction};
 /// At most so many trials count as good, however many there are, so that a long search stays selective (as in Optuna).
 const MOST_GOOD: usize = 25;
 
-/// How often a parameter set that was tried already is drawn again before it is accepted: a small space may have no others.
+/// How often a parameter set that was tried already is drawn again before one that was not is looked for.
 const REDRAWS: u64 = 16;
 
 /// How the next parameter set is chosen.
@@ -80,17 +80,12 @@ fn good() -> Fraction {
 
 impl Sampler {
     /// The parameters of trial `trial`: a function of its arguments alone. `tried` holds the parameters of the trials so far,
-    /// best first.
-    pub fn suggest(&self, space: &SearchSpace, seed: Seed, trial: usize, tried: &[&Parameters]) -> Parameters {
+    /// best first. Nothing is suggested twice; `None` means that nothing is left.
+    pub fn suggest(&self, space: &SearchSpace, seed: Seed, trial: usize, tried: &[&Parameters]) -> Option<Parameters> {
         let seed = seed.index(trial as u64);
-        let mut suggestion = self.draw(space, seed.index(0), tried);
-        for redraw in 1..=REDRAWS {
-            if !tried.contains(&&suggestion) {
-                break;
-            }
-            suggestion = self.draw(space, seed.index(redraw), tried);
-        }
-        suggestion
+        let mut draws = (0..=REDRAWS).map(|draw| space.active(self.draw(space, seed.index(draw), tried)));
+        let new = draws.find(|suggestion| !tried.contains(&suggestion));
+        new.or_else(|| space.untried(tried, &mut seed.child("untried").rng()))
     }
 
     fn draw(&self, space: &SearchSpace, seed: Seed, tried: &[&Parameters]) -> Parameters {
@@ -227,7 +222,7 @@ mod tests {
         let mut trials: Vec<(f64, Parameters)> = Vec::new();
         for trial in 0..count {
             let tried: Vec<&Parameters> = trials.iter().map(|(_, parameters)| parameters).collect();
-            let parameters = sampler.suggest(space, seed, trial, &tried);
+            let parameters = sampler.suggest(space, seed, trial, &tried).unwrap();
             trials.push((cost(&parameters), parameters));
             trials.sort_by(|a, b| a.0.total_cmp(&b.0));
         }
@@ -251,7 +246,7 @@ mod tests {
         let tried: Vec<Parameters> =
             search(&Sampler::Random, &space(), Seed::new(1), 8).into_iter().map(|(_, parameters)| parameters).collect();
         let suggest = |seed, trial, tried: &[Parameters]| {
-            Sampler::default().suggest(&space(), Seed::new(seed), trial, &tried.iter().collect::<Vec<_>>())
+            Sampler::default().suggest(&space(), Seed::new(seed), trial, &tried.iter().collect::<Vec<_>>()).unwrap()
         };
         let first = suggest(1, 8, &tried);
         assert_eq!(suggest(1, 8, &tried), first);
@@ -263,22 +258,27 @@ mod tests {
     #[test]
     fn a_parameter_more_does_not_change_the_draws_of_the_others() {
         let smaller = serde_json::from_value(json!({"dropout": {"float": {"min": 0.0, "max": 0.8}}})).unwrap();
-        let alone = Sampler::Random.suggest(&smaller, Seed::new(1), 0, &[]);
-        assert_eq!(alone["dropout"], Sampler::Random.suggest(&space(), Seed::new(1), 0, &[])["dropout"]);
+        let alone = Sampler::Random.suggest(&smaller, Seed::new(1), 0, &[]).unwrap();
+        assert_eq!(alone["dropout"], Sampler::Random.suggest(&space(), Seed::new(1), 0, &[]).unwrap()["dropout"]);
     }
 
     #[test]
-    fn a_small_space_is_covered_before_anything_is_tried_twice() {
-        let space: SearchSpace =
-            serde_json::from_value(json!({"a": {"choice": [1, 2]}, "b": {"int": {"min": 1, "max": 2}}})).unwrap();
-        for sampler in [Sampler::Random, Sampler::default()] {
-            let mut tried: Vec<Parameters> = Vec::new();
-            for trial in 0..5 {
-                let next = sampler.suggest(&space, Seed::new(4), trial, &tried.iter().collect::<Vec<_>>());
-                assert_eq!(tried.contains(&next), trial == 4, "{sampler:?}: {tried:?} {next:?}");
-                tried.push(next);
+    fn a_search_never_tries_a_combination_twice() {
+        let of = |json: Value| serde_json::from_value::<SearchSpace>(json).unwrap();
+        let check = |space: SearchSpace, combinations: usize| {
+            for sampler in [Sampler::Random, Sampler::default()] {
+                let mut tried: Vec<Parameters> = Vec::new();
+                while let Some(next) = sampler.suggest(&space, Seed::new(4), tried.len(), &tried.iter().collect::<Vec<_>>()) {
+                    assert!(!tried.contains(&next), "{sampler:?}: {tried:?} {next:?}");
+                    tried.push(next);
+                }
+                assert_eq!(tried.len(), combinations, "{sampler:?}");
             }
-        }
+        };
+        check(of(json!({"a": {"choice": [1, 2]}, "b": {"int": {"min": 1, "max": 2}}})), 4);
+        check(of(json!({"a": {"int": {"min": 1, "max": 40}}, "b": {"choice": ["x", "y", "z"]}})), 120);
+        // Of what belongs to the other optimiser, sgd has no variants.
+        check(of(json!({"optimizer": {"choice": ["sgd", "adam"]}, "optimizer.adam.beta_1": {"choice": [0.8, 0.9]}})), 3);
     }
 
     #[test]

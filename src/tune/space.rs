@@ -13,6 +13,9 @@ use crate::units::{Count, Positive};
 /// The largest whole number up to which 64-bit floats count without gaps.
 const LARGEST_WHOLE: i64 = 1 << 53;
 
+/// More parameters than anyone searches. Combinations are found by recursion, a level for each.
+const MOST_PARAMETERS: usize = 1000;
+
 /// The values that one parameter may take.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -31,17 +34,23 @@ impl Range {
     /// The value at `position`, 0–1.
     pub(super) fn at(&self, position: f64) -> Value {
         match self {
-            Self::Int(range) => {
-                let cell = cell(position, range.cells()) as i64;
-                Value::from(range.min + cell * range.step.get() as i64)
-            }
+            Self::Int(range) => self.nth(cell(position, range.cells())),
             Self::Float(FloatRange { min, max }) => Value::from((min + position * (max - min)).clamp(*min, *max)),
             Self::Log(range) => {
                 let (low, high) = (libm::log(range.min.get()), libm::log(range.max.get()));
                 let value = libm::exp(low + position * (high - low));
                 Value::from(value.clamp(range.min.get(), range.max.get()))
             }
-            Self::Choice(Choices(values)) => values[cell(position, values.len())].clone(),
+            Self::Choice(Choices(values)) => self.nth(cell(position, values.len())),
+        }
+    }
+
+    /// The value in cell `index` of whole numbers or choices.
+    pub(super) fn nth(&self, index: usize) -> Value {
+        match self {
+            Self::Int(range) => Value::from(range.min + index as i64 * range.step.get() as i64),
+            Self::Choice(Choices(values)) => values[index].clone(),
+            Self::Float(_) | Self::Log(_) => self.at(0.0),
         }
     }
 
@@ -228,7 +237,7 @@ impl TryFrom<WrittenLog> for LogRange {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "Vec<Value>")]
 #[schemars(extend("minItems" = 1, "uniqueItems" = true))]
-pub struct Choices(Vec<Value>);
+pub struct Choices(pub(super) Vec<Value>);
 
 impl Choices {
     /// Checks and makes a list of values.
@@ -281,10 +290,18 @@ impl SearchSpace {
                 "there is nothing to search; give at least one parameter, as in `batch_size: { choice: [64, 128] }`".into()
             );
         }
+        if ranges.len() > MOST_PARAMETERS {
+            return Err(format!("{} parameters are more than a search can have: at most {MOST_PARAMETERS}", ranges.len()));
+        }
         match ranges.keys().find(|path| path.split('.').any(str::is_empty)) {
             Some(path) => Err(format!("`{path}` is not a parameter path; write one like `model.mlp.dropout`")),
             None => Ok(Self(ranges)),
         }
+    }
+
+    /// The parameter at `path`, with its range.
+    pub(super) fn get(&self, path: &str) -> Option<(&str, &Range)> {
+        self.0.get_key_value(path).map(|(path, range)| (path.as_str(), range))
     }
 
     /// Every parameter path and its range, sorted by path.

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::journal::Journal;
 use super::{
-    Objective, Parameters, Pruner, Report, Sampler, SearchSpace, Status, Trial, TrialRecord, Tuned, Verdict, importance,
+    Objective, Outcome, Parameters, Pruner, Report, Sampler, SearchSpace, Status, Trial, TrialRecord, Tuned, Verdict, importance,
 };
 use crate::digest::Digest;
 use crate::progress::{Interrupted, Progress};
@@ -59,7 +59,7 @@ impl Study {
         let json = serde_json::to_value(&settings).context("cannot write the settings of the search as JSON")?;
         let mut study = Self { journal: Journal::open(folder, Digest::of_json(&json))?, settings };
         let trials = &study.journal.trials;
-        let is_other = |index: &usize| trials[*index].parameters != study.suggest(&trials[..*index]);
+        let is_other = |index: &usize| study.suggest(&trials[..*index]).as_ref() != Some(&trials[*index].parameters);
         if let Some(index) = (0..trials.len()).find(is_other) {
             let why = format!("`{}` has a trial {} that this version of the program would not try", folder.display(), index + 1);
             study.journal.cut(index, why)?;
@@ -78,9 +78,9 @@ impl Study {
         &self.journal.trials
     }
 
-    /// Runs trials until there are `trials` of them, and says which was best.
+    /// Runs trials until there are `trials` of them or every combination was tried, and says which was best.
     ///
-    /// `objective` does what a trial is: it returns the trial's value, and after each epoch calls the function it is given
+    /// `objective` does what a trial is: it returns what the trial comes to, and after each epoch calls the function it is given
     /// with the number of epochs done and the value so far. When that returns [`Verdict::Stop`] it should end soon; its
     /// value no longer counts. Each trial should be a function of its parameters and, if it goes on from a checkpoint after an
     /// interruption, report the epochs that follow.
@@ -88,30 +88,35 @@ impl Study {
     /// # Errors
     /// Those of `objective`, [`Interrupted`] between two trials, a journal that cannot be written, and that no trial
     /// finished. What was journalled until then stays, and the study can be opened again.
-    pub fn run<E: From<anyhow::Error> + From<Interrupted>>(
+    pub fn run<O: Into<Outcome>, E: From<anyhow::Error> + From<Interrupted>>(
         &mut self,
         trials: Count,
         progress: &dyn Progress,
-        mut objective: impl FnMut(&Trial, &mut dyn FnMut(Epochs, f64) -> Verdict) -> Result<f64, E>,
+        mut objective: impl FnMut(&Trial, &mut dyn FnMut(Epochs, f64) -> Verdict) -> Result<O, E>,
     ) -> Result<Tuned, E> {
         while self.journal.trials.len() < trials.get() {
             progress.check()?;
-            let trial = Trial { trial: self.journal.trials.len(), parameters: self.suggest(&self.journal.trials) };
-            let mut running = Running::new(self, progress);
-            let value = match running.verdict {
-                Verdict::Stop => f64::NAN,
-                Verdict::Continue => objective(&trial, &mut |epoch, value| running.report(epoch, value))?,
+            let Some(parameters) = self.suggest(&self.journal.trials) else {
+                let done = self.journal.trials.len();
+                progress.warn(&format!("every combination was tried: the search ends after {done} of {trials} trials"));
+                break;
             };
-            let (status, value) = running.end(value)?;
+            let trial = Trial { trial: self.journal.trials.len(), parameters };
+            let mut running = Running::new(self, progress);
+            let outcome = match running.verdict {
+                Verdict::Stop => Outcome::Value(f64::NAN),
+                Verdict::Continue => objective(&trial, &mut |epoch, value| running.report(epoch, value))?.into(),
+            };
+            let (status, value, reason) = running.end(outcome)?;
             let reports = self.journal.reports.clone();
-            let record = TrialRecord { trial: trial.trial, parameters: trial.parameters, status, value, reports };
+            let record = TrialRecord { trial: trial.trial, parameters: trial.parameters, status, value, reason, reports };
             self.journal.keep_trial(record)?;
             progress.note(&self.last_trial_in_words(trials));
         }
         Ok(self.outcome(trials)?)
     }
 
-    fn suggest(&self, trials: &[TrialRecord]) -> Parameters {
+    fn suggest(&self, trials: &[TrialRecord]) -> Option<Parameters> {
         let mut ranked: Vec<&TrialRecord> = trials.iter().collect();
         ranked.sort_by(|a, b| a.rank(self.settings.objective).total_cmp(&b.rank(self.settings.objective)));
         let tried: Vec<&Parameters> = ranked.iter().map(|record| &record.parameters).collect();
@@ -136,15 +141,9 @@ impl Study {
     }
 
     fn outcome(&self, trials: Count) -> Result<Tuned> {
-        let trials = &self.journal.trials[..trials.get()];
-        let best = self.best(trials).ok_or_else(|| {
-            anyhow!(
-                "none of {} trials gave a finite {}; narrow the ranges, above all those of learning rates",
-                trials.len(),
-                self.settings.objective
-            )
-        })?;
+        let trials = &self.journal.trials[..trials.get().min(self.journal.trials.len())];
         let objective = self.settings.objective;
+        let best = self.best(trials).ok_or_else(|| anyhow!(without_result(objective, trials)))?;
         let importance = importance(&self.settings.search, objective, trials);
         Ok(Tuned { objective, best, trials: trials.to_vec(), importance })
     }
@@ -158,6 +157,9 @@ impl Study {
             (Status::Pruned, Some(value), Some(last)) => {
                 _ = write!(text, "given up at epoch {} with {objective} {value:.4}", last.epoch);
             }
+            (Status::Failed, ..) => {
+                _ = write!(text, "failed: {}", record.reason.as_deref().unwrap_or("its parameters do not fit"))
+            }
             _ => text.push_str("diverged"),
         }
         if let Some(best) = self.best(&self.journal.trials) {
@@ -169,6 +171,33 @@ impl Study {
         text
     }
 }
+
+/// Why a search whose trials all failed has no result, with each reason once.
+fn without_result(objective: Objective, trials: &[TrialRecord]) -> String {
+    let mut text = format!("none of {} trials gave a finite {objective}", trials.len());
+    let mut reasons: Vec<(&str, usize)> = Vec::new();
+    for record in trials {
+        let reason = match (record.status, &record.reason) {
+            (Status::Failed, Some(reason)) => reason,
+            (Status::Pruned, _) => "given up by the pruner",
+            _ => "diverged",
+        };
+        match reasons.iter_mut().find(|(other, _)| *other == reason) {
+            Some((_, count)) => *count += 1,
+            None => reasons.push((reason, 1)),
+        }
+    }
+    for (index, (reason, count)) in reasons.iter().take(MOST_REASONS).enumerate() {
+        _ = write!(text, "{} {count} × {reason}", if index == 0 { ":" } else { "," });
+    }
+    if reasons.len() > MOST_REASONS {
+        _ = write!(text, ", and {} more", reasons.len() - MOST_REASONS);
+    }
+    text + "; narrow the ranges, above all those of learning rates"
+}
+
+/// How many different reasons for failed trials are told.
+const MOST_REASONS: usize = 5;
 
 /// A value with at most four digits behind the first.
 fn in_words(value: &Value) -> String {
@@ -234,20 +263,24 @@ impl<'a> Running<'a> {
         journal.keep_report(report)
     }
 
-    /// The status and value of the trial, given what the objective returned.
-    fn end(self, value: f64) -> Result<(Status, Option<f64>)> {
+    /// The status and value of the trial, and why it failed if it did, given what the objective returned.
+    fn end(self, outcome: Outcome) -> Result<(Status, Option<f64>, Option<String>)> {
         if let Some(error) = self.failure {
             return Err(error);
         }
+        let value = match outcome {
+            Outcome::Impossible(reason) => return Ok((Status::Failed, None, Some(reason))),
+            Outcome::Value(value) => value,
+        };
         if self.diverged || (self.verdict == Verdict::Continue && !value.is_finite()) {
-            return Ok((Status::Diverged, None));
+            return Ok((Status::Diverged, None, None));
         }
         if self.verdict == Verdict::Continue {
-            return Ok((Status::Finished, Some(value)));
+            return Ok((Status::Finished, Some(value), None));
         }
         let objective = self.study.settings.objective;
         let reports = self.study.journal.reports.iter().map(|report| report.value);
-        Ok((Status::Pruned, reports.min_by(|a, b| objective.cost(*a).total_cmp(&objective.cost(*b)))))
+        Ok((Status::Pruned, reports.min_by(|a, b| objective.cost(*a).total_cmp(&objective.cost(*b))), None))
     }
 }
 
@@ -356,7 +389,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let run = |trials| -> Tuned {
             let mut study = Study::open(settings(), folder.path()).unwrap();
-            study.run::<anyhow::Error>(count(trials), &Silent, |trial, _| Ok(accuracy(&trial.parameters, 1))).unwrap()
+            study.run::<_, anyhow::Error>(count(trials), &Silent, |trial, _| Ok(accuracy(&trial.parameters, 1))).unwrap()
         };
         let five = run(5);
         assert_eq!(five.trials[..], run(8).trials[..5]);
@@ -406,44 +439,113 @@ mod tests {
     fn a_study_without_a_finished_trial_says_so() {
         let folder = tempfile::tempdir().unwrap();
         let mut study = Study::open(settings(), folder.path()).unwrap();
-        let error = study.run::<anyhow::Error>(count(3), &Silent, |_, _| Ok(f64::NAN)).unwrap_err();
-        insta::assert_snapshot!(error, @"none of 3 trials gave a finite accuracy; narrow the ranges, above all those of learning rates");
+        let error = study.run::<_, anyhow::Error>(count(3), &Silent, |_, _| Ok(f64::NAN)).unwrap_err();
+        insta::assert_snapshot!(error, @"none of 3 trials gave a finite accuracy: 3 × diverged; narrow the ranges, above all those of learning rates");
+    }
+
+    /// Writes down what it is told.
+    #[derive(Default)]
+    struct Notes(std::sync::Mutex<Vec<String>>);
+
+    impl Notes {
+        fn told(&self) -> String {
+            self.0.lock().unwrap().join("\n")
+        }
+    }
+
+    impl Progress for Notes {
+        fn begin(&self, _: &str, _: u64, _: &str) {}
+        fn advance(&self, _: u64, _: &str) {}
+        fn note(&self, line: &str) {
+            self.0.lock().unwrap().push(line.to_owned());
+        }
+        fn warn(&self, line: &str) {
+            self.note(line);
+        }
+        fn interrupted(&self) -> bool {
+            false
+        }
     }
 
     #[test]
     fn every_trial_is_told_in_a_line() {
-        struct Notes(std::sync::Mutex<Vec<String>>);
-        impl Progress for Notes {
-            fn begin(&self, _: &str, _: u64, _: &str) {}
-            fn advance(&self, _: u64, _: &str) {}
-            fn note(&self, line: &str) {
-                self.0.lock().unwrap().push(line.to_owned());
-            }
-            fn warn(&self, line: &str) {
-                self.note(line);
-            }
-            fn interrupted(&self) -> bool {
-                false
-            }
-        }
-        let notes = Notes(std::sync::Mutex::new(Vec::new()));
+        let notes = Notes::default();
         let folder = tempfile::tempdir().unwrap();
         let mut interrupted = Study::open(settings(), folder.path()).unwrap();
         let report_one = |_: &Trial, report: &mut dyn FnMut(Epochs, f64) -> Verdict| {
             report(Epochs::new(1).unwrap(), 0.25);
-            Err(anyhow!("stopped"))
+            Err::<f64, _>(anyhow!("stopped"))
         };
-        interrupted.run::<anyhow::Error>(count(1), &Silent, report_one).unwrap_err();
+        interrupted.run::<_, anyhow::Error>(count(1), &Silent, report_one).unwrap_err();
         let mut study = Study::open(settings(), folder.path()).unwrap();
         let objective = |trial: &Trial, report: &mut dyn FnMut(Epochs, f64) -> Verdict| {
             report(Epochs::new(1).unwrap(), 0.5);
             Ok(if trial.trial == 1 { f64::INFINITY } else { 0.75 })
         };
-        study.run::<anyhow::Error>(count(2), &notes, objective).unwrap();
-        insta::assert_snapshot!(notes.0.lock().unwrap().join("\n"), @"
+        study.run::<_, anyhow::Error>(count(2), &notes, objective).unwrap();
+        insta::assert_snapshot!(notes.told(), @"
         trial 1 takes another course than before the interruption, from epoch 1 on
         trial 1 of 2: accuracy 0.7500, best 0.7500 in trial 1; rate 0.8703, units 128
         trial 2 of 2: diverged, best 0.7500 in trial 1; rate 0.0052, units 32
         ");
+    }
+
+    fn small(folder: &Path) -> Study {
+        let search = serde_json::from_value(json!({"units": {"choice": [32, 64]}, "rate": {"choice": [0.1, 0.2]}})).unwrap();
+        Study::open(StudySettings { search, ..settings() }, folder).unwrap()
+    }
+
+    #[test]
+    fn a_search_that_has_tried_every_combination_ends_and_says_so() {
+        let (folder, notes) = (tempfile::tempdir().unwrap(), Notes::default());
+        let run = |notes: &Notes, trials: u64| {
+            small(folder.path())
+                .run::<_, anyhow::Error>(count(trials), notes, |trial, _| Ok(accuracy(&trial.parameters, 1)))
+                .unwrap()
+        };
+        let tuned = run(&notes, 9);
+        assert_eq!(tuned.trials.len(), 4);
+        assert!(notes.told().ends_with("every combination was tried: the search ends after 4 of 9 trials"), "{}", notes.told());
+        assert_eq!(run(&Notes::default(), 9), tuned);
+        let notes = Notes::default();
+        assert_eq!((run(&notes, 4), notes.told()), (tuned, String::new()), "who asks for four gets four");
+    }
+
+    #[test]
+    fn a_trial_that_cannot_be_is_a_failed_trial() {
+        let (folder, notes) = (tempfile::tempdir().unwrap(), Notes::default());
+        let objective = |trial: &Trial, _: &mut dyn FnMut(Epochs, f64) -> Verdict| -> Result<Outcome> {
+            Ok(match trial.parameters["units"].as_u64() {
+                Some(32) => Outcome::Impossible("32 units are too few".to_owned()),
+                _ => Outcome::Value(0.5),
+            })
+        };
+        let tuned = small(folder.path()).run(count(4), &notes, objective).unwrap();
+        let failed: Vec<&TrialRecord> = tuned.trials.iter().filter(|trial| trial.status == Status::Failed).collect();
+        assert_eq!((failed.len(), failed[0].value, failed[0].reason.as_deref()), (2, None, Some("32 units are too few")));
+        assert!(notes.told().contains(": failed: 32 units are too few"), "{}", notes.told());
+        assert_eq!(tuned.best.parameters["units"], 64);
+        // The journal knows: nothing is tried again.
+        let again = small(folder.path()).run::<f64, anyhow::Error>(count(4), &Silent, |_, _| panic!("tried again")).unwrap();
+        assert_eq!(again, tuned);
+    }
+
+    #[test]
+    fn a_search_of_which_every_trial_fails_tells_the_reasons_and_tries_none_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut tried = 0;
+        let mut run = || {
+            small(folder.path()).run::<_, anyhow::Error>(count(4), &Silent, |trial, _| {
+                tried += 1;
+                Ok(match trial.parameters["units"].as_u64() {
+                    Some(32) => Outcome::Impossible("32 units are too few".to_owned()),
+                    _ => Outcome::Value(f64::NAN),
+                })
+            })
+        };
+        let (first, second) = (run().unwrap_err().to_string(), run().unwrap_err().to_string());
+        assert!(first.starts_with("none of 4 trials gave a finite accuracy: 2 × "), "{first}");
+        assert!(first.contains("2 × 32 units are too few") && first.contains("2 × diverged"), "{first}");
+        assert_eq!((second, tried), (first, 4));
     }
 }

@@ -36,6 +36,23 @@ pub enum Status {
     Pruned,
     /// A value was no finite number.
     Diverged,
+    /// Its parameters do not make a training.
+    Failed,
+}
+
+/// What a trial comes to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// A value of the objective; that of a trial that diverged is no finite number.
+    Value(f64),
+    /// Its parameters cannot stand together, for this reason.
+    Impossible(String),
+}
+
+impl From<f64> for Outcome {
+    fn from(value: f64) -> Self {
+        Self::Value(value)
+    }
 }
 
 /// A trial that has ended.
@@ -50,6 +67,9 @@ pub struct TrialRecord {
     pub status: Status,
     /// The objective's value: the final one of a finished trial, the best so far of a pruned one.
     pub value: Option<f64>,
+    /// Why it failed, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// What it reported, by epoch.
     pub reports: Vec<Report>,
 }
@@ -68,7 +88,7 @@ pub struct Tuned {
 }
 
 /// What a trial says about its parameters, in an order from best to worst: finished trials by cost, then pruned ones, which
-/// got less far the worse they were, then diverged ones.
+/// got less far the worse they were, then diverged ones, then those that could not be.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rank {
     group: u8,
@@ -88,6 +108,7 @@ impl TrialRecord {
             Status::Finished => (0, 0),
             Status::Pruned => (1, self.reports.len()),
             Status::Diverged => (2, 0),
+            Status::Failed => (3, 0),
         };
         Rank { group, epochs, cost: self.cost(objective) }
     }
@@ -108,9 +129,9 @@ mod tests {
         let record = |status, epochs, value| {
             let report = |epoch| Report { epoch: Epochs::new(epoch).unwrap(), value: 0.5 };
             let reports = (1..=epochs).map(report).collect();
-            TrialRecord { trial: 0, parameters: Parameters::new(), status, value, reports }
+            TrialRecord { trial: 0, parameters: Parameters::new(), status, value, reason: None, reports }
         };
-        use Status::{Diverged, Finished, Pruned};
+        use Status::{Diverged, Failed, Finished, Pruned};
         let best_first = [
             record(Finished, 2, Some(0.9)),
             record(Finished, 4, Some(0.8)),
@@ -118,6 +139,7 @@ mod tests {
             record(Pruned, 2, Some(0.95)),
             record(Pruned, 2, Some(0.6)),
             record(Diverged, 4, None),
+            record(Failed, 0, None),
         ];
         let rank = |record: &TrialRecord| record.rank(Objective::Accuracy);
         assert!(best_first.is_sorted_by(|a, b| rank(a).total_cmp(&rank(b)) == Ordering::Less));

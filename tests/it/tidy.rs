@@ -16,7 +16,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("kernels", &[]),
     ("metrics", &[]),
     ("nn", &["data", "kernels", "metrics"]),
-    ("train", &["nn", "data", "metrics", "graph"]),
+    ("train", &["nn", "data", "metrics", "graph", "spec"]),
     ("tune", &["train", "nn", "graph"]),
     ("ensemble", &["metrics"]),
     ("onnx", &["nn", "data"]),
