@@ -227,6 +227,7 @@ fn execute(
     let context = Context {
         id,
         seed: workspace.plan.seed().child(stage.seed_name().as_deref().unwrap_or(id.as_str())),
+        root_seed: workspace.plan.seed(),
         inputs: &parts.inputs.keys().map(|input| (input.clone(), sources[input].files.clone())).collect(),
         digests: &parts.inputs,
         keys: &parts.inputs.keys().map(|input| (input.clone(), sources[input].key)).collect(),

@@ -84,6 +84,8 @@ pub struct Context<'a> {
     pub id: &'a StageId,
     /// The seed of this stage.
     pub seed: Seed,
+    /// The seed of the pipeline, from which that of the stage derives. For show: an output should depend on `seed`.
+    pub root_seed: Seed,
     /// The folder of each input's output. Read only.
     pub inputs: &'a BTreeMap<StageId, PathBuf>,
     /// The digest of each input's output.

@@ -9,6 +9,7 @@ mod network;
 mod normalisation;
 mod predict;
 mod presets;
+mod single_values;
 mod views;
 mod weights;
 

@@ -10,6 +10,7 @@ mod optimizer;
 mod options;
 mod overlay;
 mod pruning;
+mod request;
 mod run;
 mod schedule;
 mod teaching;
@@ -18,10 +19,13 @@ pub use batches::Augment;
 pub use history::{EpochRecord, EpochTiming, history_csv};
 pub use loss::{Evaluation, evaluate};
 pub use optimizer::{AdamOptions, AdamwOptions, Clip, MuonOptions, OptimizerOptions, SgdOptions};
-pub use options::{AverageOptions, DistillOptions, EarlyStopping, EmaOptions, Monitor, Precision, TrainOptions, TrainSettings};
+pub use options::{
+    AverageOptions, DistillOptions, EarlyStopping, EmaOptions, Monitor, OnDivergence, Precision, TrainOptions, TrainSettings,
+};
 pub use overlay::OverlayError;
 pub use pruning::PruneOptions;
-pub use run::{Chosen, Ending, OnEpoch, TrainError, TrainRequest, Trained, Transfer, train};
+pub use request::{Chosen, Course, Divergence, Ending, OnEpoch, TrainError, TrainRequest, Trained, Transfer};
+pub use run::train;
 pub use schedule::{
     CosineOptions, ExponentialOptions, OneCycleOptions, OneCycleShape, PlateauOptions, ScheduleOptions, StepOptions,
 };

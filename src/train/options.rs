@@ -43,8 +43,9 @@ macro_rules! options {
             #[serde(default)]
             pub params: Option<ParametersRef>,
             /// Whether to train a second time from the start, on the training and the validation part together, for as many
-            /// epochs as the first training found best. The figures on the validation part stay those of the first training,
-            /// which had not seen it.
+            /// epochs as the first training found best (all of them without `early_stopping`). Each epoch has the learning rates that it had
+            /// in the first training: the schedule is kept and left early, not squeezed into fewer epochs. The figures on the
+            /// validation part stay those of the first training, which had not seen it.
             #[serde(default)]
             pub refit: bool,
             /// A trained model whose weights this one starts from: those whose name and shape fit are taken, the rest is
@@ -312,6 +313,26 @@ pub struct EarlyStopping {
     pub min_delta: NonNegative,
     /// Whether the weights of the best epoch become the model; else those of the last.
     pub restore_best: bool,
+    /// What becomes of a training that diverges after an epoch that `restore_best` would give back.
+    #[serde(skip_serializing_if = "OnDivergence::is_keep")]
+    pub on_divergence: OnDivergence,
+}
+
+/// What becomes of a training whose loss or weights leave the finite numbers after an epoch that could be kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDivergence {
+    /// It ends there with a warning, and the best epoch is kept.
+    #[default]
+    Keep,
+    /// It fails.
+    Fail,
+}
+
+impl OnDivergence {
+    fn is_keep(&self) -> bool {
+        *self == Self::Keep
+    }
 }
 
 impl Default for EarlyStopping {
@@ -321,6 +342,7 @@ impl Default for EarlyStopping {
             patience: Count::new(5).expect("5 is a count"),
             min_delta: NonNegative::new(0.0).expect("0 is in range"),
             restore_best: true,
+            on_divergence: OnDivergence::default(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The training itself, from top to bottom: [`train`].
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use burn::module::Module;
@@ -9,173 +9,19 @@ use burn::tensor::Tensor;
 use serde_json::json;
 
 use super::average::Average;
-use super::batches::{Augment, Batch, Source};
+use super::batches::{Batch, Source};
 use super::checkpoint::{Checkpoint, State};
 use super::history::{EpochRecord, EpochTiming, should_stop, standing};
 use super::loss::{Evaluation, correct, cross_entropy, distillation, evaluate};
 use super::optimizer::Optimizer;
 use super::pruning::Losses;
+use super::request::{Chosen, Course, Divergence, Ending, OnEpoch, TrainError, TrainRequest, Trained, Transfer};
 use super::schedule::{Position, learning_rate, plateau_rate};
-use super::{EarlyStopping, Precision, ScheduleOptions, Teaching, TrainSettings};
+use super::{OnDivergence, Precision, ScheduleOptions, Teaching};
 use crate::data::{Label, LabelledImages};
 use crate::digest::Digest;
 use crate::nn::accelerated::has_half;
-use crate::nn::{Architecture, LayerError, Network, Parameter, WeightTensor, Weights, image_tensor};
-use crate::progress::{Interrupted, Progress, Silent};
-use crate::seed::Seed;
-
-/// Hears the figures of an epoch and says whether to go on.
-pub type OnEpoch<'a> = &'a mut dyn FnMut(&EpochRecord) -> ControlFlow<()>;
-
-/// Everything that a training depends on.
-pub struct TrainRequest<'a> {
-    /// What is trained.
-    pub architecture: &'a Architecture,
-    /// How.
-    pub settings: &'a TrainSettings,
-    /// The images to learn from.
-    pub train: &'a LabelledImages,
-    /// The images to watch.
-    pub validation: Option<&'a LabelledImages>,
-    /// Changes images at random, each time they are learned from.
-    pub augment: Option<&'a dyn Augment>,
-    /// Origin of initial weights, order, augmentation and dropout.
-    pub seed: Seed,
-    /// What a teacher says of the images to learn from; without one, the labels alone are learned.
-    pub teaching: Option<&'a Teaching>,
-    /// Weights to start from: those whose name and shape fit are taken, the rest is initialised.
-    pub initial: Option<&'a [WeightTensor]>,
-    /// A folder for checkpoints that belongs to this training alone; without one there are none.
-    pub scratch: Option<&'a Path>,
-    /// Where it reports.
-    pub progress: &'a dyn Progress,
-    /// Called after every epoch, in order, also for those restored from a checkpoint; may stop the training.
-    pub on_epoch: Option<OnEpoch<'a>>,
-    /// The time; it only ever becomes part of [`Trained::timings`].
-    pub clock: fn() -> Instant,
-}
-
-impl<'a> TrainRequest<'a> {
-    /// A training without validation, augmentation, checkpoints or reports.
-    pub fn new(architecture: &'a Architecture, settings: &'a TrainSettings, train: &'a LabelledImages, seed: Seed) -> Self {
-        Self {
-            architecture,
-            settings,
-            train,
-            validation: None,
-            augment: None,
-            seed,
-            teaching: None,
-            initial: None,
-            scratch: None,
-            progress: &Silent,
-            on_epoch: None,
-            clock: Instant::now,
-        }
-    }
-}
-
-/// What a training makes.
-#[derive(Clone, Debug)]
-pub struct Trained {
-    /// The model's weights.
-    pub weights: Weights,
-    /// Which they are.
-    pub chosen: Chosen,
-    /// The weights after the last step.
-    pub last: Weights,
-    /// The figures of every epoch.
-    pub history: Vec<EpochRecord>,
-    /// How long every epoch took; never the same twice.
-    pub timings: Vec<EpochTiming>,
-    /// The epoch that was best on validation data, from 1.
-    pub best_epoch: Option<usize>,
-    /// Why it ended.
-    pub ending: Ending,
-    /// Steps taken.
-    pub steps: usize,
-    /// Seconds of the whole training, interruptions not counted; never the same twice.
-    pub seconds: f64,
-    /// Images learned from in each second of learning; never the same twice.
-    pub images_per_second: f64,
-    /// What became of the weights it was given to start from.
-    pub transfer: Option<Transfer>,
-}
-
-/// Which weights became the model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Chosen {
-    /// Those of the best epoch on validation data (averaged ones, if there is an average).
-    Best,
-    /// The average over the steps.
-    Average,
-    /// Those after the last step.
-    Last,
-}
-
-/// Why a training ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Ending {
-    /// All epochs are done.
-    Completed,
-    /// Nothing had improved for as long as patience lasts.
-    EarlyStopping,
-    /// Whoever asked for the training stopped it.
-    Caller,
-}
-
-/// What became of weights that a training was given to start from.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Transfer {
-    /// Parameters that were taken over.
-    pub taken: Vec<String>,
-    /// Parameters that were initialised, because none of their name and shape was given.
-    pub initialised: Vec<String>,
-}
-
-/// Why a training did not end well.
-#[derive(Debug, thiserror::Error)]
-pub enum TrainError {
-    /// It was asked to stop; the checkpoint, if there is a folder for it, stands at the current step.
-    #[error("interrupted")]
-    Interrupted(#[from] Interrupted),
-    /// It left the numbers that a computer can hold. The last checkpoint is untouched.
-    #[error(
-        "the training diverged: {what} is not a finite number in epoch {epoch}, step {step} (learning rate {learning_rate:e}); \
-         try a lower `learning_rate`, a longer `warm_up`, or `clip: {{ norm: 1.0 }}`"
-    )]
-    Diverged {
-        /// What is not finite.
-        what: &'static str,
-        /// The epoch, from 1.
-        epoch: usize,
-        /// The step in the epoch, from 1.
-        step: usize,
-        /// The learning rate of the step before.
-        learning_rate: f64,
-    },
-    /// Settings and data do not make a training.
-    #[error("{0}")]
-    Settings(String),
-    /// A layer does not fit.
-    #[error(transparent)]
-    Layer(#[from] LayerError),
-    /// A file could not be read or written.
-    #[error("{0:#}")]
-    Failed(anyhow::Error),
-}
-
-// No `#[from]`: it would make the error its own source, and its text would be told twice.
-impl From<anyhow::Error> for TrainError {
-    fn from(error: anyhow::Error) -> Self {
-        match error.chain().find_map(|cause| cause.downcast_ref::<Interrupted>()) {
-            Some(interrupted) => Self::Interrupted(*interrupted),
-            None => Self::Failed(error),
-        }
-    }
-}
+use crate::nn::{Network, Parameter, WeightTensor, Weights, image_tensor};
 
 /// Trains a network. The same request gives the same weights and history, to the bit, however often it is interrupted and
 /// resumed from its checkpoint.
@@ -187,7 +33,8 @@ pub fn train(mut request: TrainRequest<'_>) -> Result<Trained, TrainError> {
     let on_epoch = request.on_epoch.take();
     let mut training = Training::begin(request)?;
     match training.run(on_epoch) {
-        Ok(ending) => training.finish(ending),
+        Ok(ending) => training.finish(ending, None),
+        Err(TrainError::Diverged(divergence)) if training.keeps_best() => training.finish(Ending::Diverged, Some(divergence)),
         Err(TrainError::Interrupted(interrupted)) => {
             training.save()?;
             Err(interrupted.into())
@@ -233,6 +80,9 @@ struct Training<'a> {
     losses: Option<Losses>,
     state: State,
     transfer: Option<Transfer>,
+    precision: Precision,
+    /// The place of a batch normalisation to which an image gives one value of each channel, until it was told what that means.
+    single_values: Option<String>,
     started: Instant,
 }
 
@@ -273,9 +123,11 @@ impl<'a> Training<'a> {
             Average::new(options, restored.state.average_steps, values)
         });
         let mut network = Network::from_weights(architecture, &Weights::from_values(architecture, restored.weights)?)?;
-        if settings.precision == Precision::Bf16 {
+        let mut precision = settings.precision;
+        if precision == Precision::Bf16 {
             if !has_half() {
                 request.progress.warn("this machine has no instructions for `precision: bf16`; training in fp32");
+                precision = Precision::Fp32;
             }
             network = network.in_half();
         }
@@ -296,6 +148,8 @@ impl<'a> Training<'a> {
             losses: restored.losses,
             state: restored.state,
             transfer,
+            precision,
+            single_values: architecture.single_values()?,
             started,
             request,
         })
@@ -303,15 +157,15 @@ impl<'a> Training<'a> {
 
     /// Epoch after epoch, until there is a reason to end.
     fn run(&mut self, mut on_epoch: Option<OnEpoch<'_>>) -> Result<Ending, TrainError> {
-        let settings = self.request.settings;
+        let (settings, epochs) = (self.request.settings, self.epochs());
         let mut told = |record: &EpochRecord| on_epoch.as_mut().map_or(ControlFlow::Continue(()), |tell| tell(record));
-        let total = settings.epochs.get() * self.request.train.len();
+        let total = epochs.saturating_mul(self.request.train.len());
         self.request.progress.begin("training", total as u64, "images");
         if self.state.history.iter().any(|record| told(record).is_break()) {
             return Ok(Ending::Caller);
         }
         loop {
-            if self.state.epoch >= settings.epochs.get() {
+            if self.state.epoch >= epochs {
                 return Ok(Ending::Completed);
             }
             if settings.early_stopping.as_ref().is_some_and(|options| should_stop(&self.state.history, options)) {
@@ -319,13 +173,19 @@ impl<'a> Training<'a> {
             }
             self.learn_epoch()?;
             self.close_epoch()?;
-            if self.state.epoch.is_multiple_of(settings.checkpoint_every.get()) || self.state.epoch == settings.epochs.get() {
+            if self.state.epoch.is_multiple_of(settings.checkpoint_every.get()) || self.state.epoch == epochs {
                 self.save()?;
             }
             if told(&self.state.history[self.state.epoch - 1]).is_break() {
                 return Ok(Ending::Caller);
             }
         }
+    }
+
+    /// After how many epochs it ends.
+    fn epochs(&self) -> usize {
+        let all = self.request.settings.epochs.get();
+        self.request.course.map_or(all, |course| course.epochs.get().min(all))
     }
 
     /// Learns from the batches of the current epoch that are not yet learned.
@@ -361,6 +221,16 @@ impl<'a> Training<'a> {
     fn step(&mut self, batch: Batch, of_epoch: usize) -> Result<(), TrainError> {
         let Batch { indices, weights, pixels, labels, taught } = batch;
         let rate = self.learning_rate(of_epoch);
+        if labels.len() == 1
+            && let Some(place) = self.single_values.take()
+        {
+            self.request.progress.warn(&format!(
+                "a batch of one image gives the batch normalisation of {place} one value of each channel, so that nothing before it \
+                 learns from that batch and its running statistics suffer; choose another `batch_size` ({} images in batches of {})",
+                self.request.train.len(),
+                self.request.settings.batch_size
+            ));
+        }
         let mut network = self.network.take().expect("put back after every step");
 
         let images = image_tensor(pixels, self.request.architecture.input); // [N, H, W, C]
@@ -368,6 +238,7 @@ impl<'a> Training<'a> {
         let loss = self.loss(logits.clone(), &labels, taught, &weights); // [1]
         let loss_value = f64::from(loss.clone().into_scalar::<f32>());
         if !loss_value.is_finite() {
+            self.network = Some(network);
             return Err(self.diverged("the loss"));
         }
         let logits = logits.without_autodiff().try_into_vec_as::<f32>().expect("float32 tensors in main memory can be read");
@@ -409,13 +280,11 @@ impl<'a> Training<'a> {
         let settings = self.request.settings;
         let mut peak = settings.optimizer.learning_rate();
         if let ScheduleOptions::ReduceOnPlateau(options) = &settings.schedule {
-            let losses: Vec<f64> =
-                self.state.history.iter().map(|record| record.validation_loss.unwrap_or(record.loss)).collect();
-            peak = plateau_rate(options, peak, &losses);
+            peak = plateau_rate(options, peak, &watched(&self.request, &self.state.history));
         }
         let steps_per_epoch = self.source.batches();
         let step = self.state.epoch * steps_per_epoch + self.state.batch * steps_per_epoch / of_epoch;
-        let at = Position { step, steps: settings.epochs.get() * steps_per_epoch, steps_per_epoch };
+        let at = Position { step, steps: settings.epochs.get().saturating_mul(steps_per_epoch), steps_per_epoch };
         learning_rate(&settings.schedule, peak, settings.warm_up.get(), at)
     }
 
@@ -497,12 +366,22 @@ impl<'a> Training<'a> {
         self.state.seconds + ((self.request.clock)() - self.started).as_secs_f64()
     }
 
-    fn finish(self, ending: Ending) -> Result<Trained, TrainError> {
+    /// Whether the best epoch's weights become the model.
+    fn restores_best(&self) -> bool {
+        self.request.settings.early_stopping.as_ref().is_some_and(|options| options.restore_best)
+    }
+
+    /// Whether a training that diverges now still has a model.
+    fn keeps_best(&self) -> bool {
+        let options = self.request.settings.early_stopping.as_ref();
+        self.best.is_some() && self.restores_best() && options.is_some_and(|options| options.on_divergence == OnDivergence::Keep)
+    }
+
+    fn finish(self, ending: Ending, divergence: Option<Divergence>) -> Result<Trained, TrainError> {
+        self.report_ending(ending, divergence);
         let architecture = self.request.architecture;
-        let restores =
-            self.request.settings.early_stopping.as_ref().is_some_and(|EarlyStopping { restore_best, .. }| *restore_best);
         let (chosen, values) = match &self.best {
-            Some(best) if restores => (Chosen::Best, best.clone()),
+            Some(best) if self.restores_best() => (Chosen::Best, best.clone()),
             _ if self.average.is_some() => (Chosen::Average, self.model_values()),
             _ => (Chosen::Last, self.last_values()),
         };
@@ -513,6 +392,8 @@ impl<'a> Training<'a> {
             last: Weights::from_values(architecture, self.last_values())?,
             best_epoch: self.best_epoch(),
             ending,
+            divergence,
+            precision: self.precision,
             steps: self.state.steps,
             seconds: self.seconds(),
             images_per_second: self.state.learned as f64 / learning.max(1e-9),
@@ -524,20 +405,20 @@ impl<'a> Training<'a> {
 
     fn diverged(&self, what: &'static str) -> TrainError {
         let (epoch, step) = (self.state.epoch + 1, (self.state.batch + 1).min(self.source.batches()));
-        TrainError::Diverged { what, epoch, step, learning_rate: self.state.learning_rate }
+        TrainError::Diverged(Divergence { what, epoch, step, learning_rate: self.state.learning_rate })
     }
 
     fn report_step(&self, of_epoch: usize) {
         let State { epoch, batch, weight, loss, .. } = self.state;
         let images = self.request.train.len();
         let done = epoch * images + batch * images / of_epoch;
-        let message = format!("epoch {}/{}, loss {:.4}", epoch + 1, self.request.settings.epochs, loss / weight);
+        let message = format!("epoch {}/{}, loss {:.4}", epoch + 1, self.epochs(), loss / weight);
         self.request.progress.advance(done as u64, &message);
     }
 
     fn report_epoch(&self) {
         let (Some(record), Some(timing)) = (self.state.history.last(), self.state.timings.last()) else { return };
-        let mut line = format!("epoch {}/{}: ", record.epoch, self.request.settings.epochs);
+        let mut line = format!("epoch {}/{}: ", record.epoch, self.epochs());
         line.push_str(&format!("loss {:.4}, accuracy {:.4}", record.loss, record.accuracy));
         if let (Some(loss), Some(accuracy)) = (record.validation_loss, record.validation_accuracy) {
             line.push_str(&format!(", validation loss {loss:.4}, accuracy {accuracy:.4}"));
@@ -545,6 +426,31 @@ impl<'a> Training<'a> {
         line.push_str(&format!(", {:.0} images/s", timing.images_per_second));
         self.request.progress.note(&line);
     }
+
+    /// Says why a training ended before all its epochs, and what is kept of it.
+    fn report_ending(&self, ending: Ending, divergence: Option<Divergence>) {
+        let (done, epochs, best) = (self.state.epoch, self.epochs(), self.best_epoch().unwrap_or(self.state.epoch));
+        if let Some(divergence) = divergence {
+            self.request.progress.warn(&format!(
+                "the training diverged: {divergence}; it ends here, and the weights of its best epoch, {best}, are kept"
+            ));
+        } else if ending == Ending::EarlyStopping {
+            let kept = if self.restores_best() { best } else { done };
+            self.request.progress.note(&format!(
+                "stopped early, after epoch {done} of {epochs}: nothing better since epoch {best}; the weights of epoch {kept} are kept"
+            ));
+        }
+    }
+}
+
+/// What a plateau shows in, one figure for each finished epoch: the validation loss, or without validation data the training loss; in
+/// a training that takes the course of another, that one's.
+fn watched(request: &TrainRequest<'_>, own: &[EpochRecord]) -> Vec<f64> {
+    let history = match &request.course {
+        Some(Course { history, .. }) => &history[..own.len().min(history.len())],
+        None => own,
+    };
+    history.iter().map(|record| record.validation_loss.unwrap_or(record.loss)).collect()
 }
 
 /// The weights to start from, and what of them was given.
@@ -578,7 +484,7 @@ fn fingerprint(request: &TrainRequest<'_>) -> Digest {
         };
         tensors.iter().map(digest).collect::<Vec<_>>()
     });
-    Digest::of_json(&json!({
+    let mut training = json!({
         "architecture": request.architecture,
         "settings": request.settings.parameters(),
         "seed": request.seed,
@@ -587,7 +493,11 @@ fn fingerprint(request: &TrainRequest<'_>) -> Digest {
         "initial": initial,
         "augmented": request.augment.is_some(),
         "teaching": request.teaching.map(Teaching::digest),
-    }))
+    });
+    if let Some(course) = &request.course {
+        training["course"] = json!({ "epochs": course.epochs, "history": course.history });
+    }
+    Digest::of_json(&training)
 }
 
 #[cfg(test)]

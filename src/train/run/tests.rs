@@ -1,5 +1,6 @@
 //! Trainings from end to end: interrupted and resumed, stopped, diverging, learned by heart.
 
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicIsize, Ordering};
 
@@ -9,8 +10,11 @@ use super::*;
 use crate::data::ImageShape;
 use crate::fs;
 use crate::metrics::Probabilities;
-use crate::nn::{ModelOptions, Normalisation};
-use crate::units::{Positive, Probability};
+use crate::nn::{Architecture, ModelOptions, Normalisation};
+use crate::progress::{Progress, Silent};
+use crate::seed::Seed;
+use crate::train::{Augment, TrainSettings};
+use crate::units::{Epochs, Positive, Probability};
 
 const SHAPE: ImageShape = ImageShape { channels: 1, height: 8, width: 8 };
 const CLASSES: usize = 4;
@@ -39,15 +43,20 @@ fn settings(text: &str) -> TrainSettings {
     serde_json::from_str(text).unwrap()
 }
 
-/// Interrupts at the check after `left` others; writes down warnings.
+/// Interrupts at the check after `left` others; writes down warnings and notes.
 struct Watcher {
     left: AtomicIsize,
     warnings: Mutex<Vec<String>>,
+    notes: Mutex<Vec<String>>,
 }
 
 impl Watcher {
     fn new(left: isize) -> Self {
-        Self { left: AtomicIsize::new(left), warnings: Mutex::default() }
+        Self { left: AtomicIsize::new(left), warnings: Mutex::default(), notes: Mutex::default() }
+    }
+
+    fn last_note(&self) -> String {
+        self.notes.lock().unwrap().last().cloned().unwrap_or_default()
     }
 
     fn warnings(&self) -> Vec<String> {
@@ -58,7 +67,9 @@ impl Watcher {
 impl Progress for Watcher {
     fn begin(&self, _what: &str, _total: u64, _unit: &str) {}
     fn advance(&self, _done: u64, _message: &str) {}
-    fn note(&self, _line: &str) {}
+    fn note(&self, line: &str) {
+        self.notes.lock().unwrap().push(line.to_owned());
+    }
     fn warn(&self, line: &str) {
         self.warnings.lock().unwrap().push(line.to_owned());
     }
@@ -346,4 +357,138 @@ fn early_stopping_without_validation_is_told() {
         train(TrainRequest { progress: &progress, ..TrainRequest::new(&architecture, &settings, &images, Seed::new(1)) });
     assert_eq!(trained.unwrap().chosen, Chosen::Last);
     assert_eq!(progress.warnings(), ["there is no validation data, so `early_stopping` has no effect"]);
+}
+
+/// A training whose weights shrink in its first epochs, while learning rate × weight decay is below 2, and then grow beyond all bounds.
+const LATE_DIVERGENCE: &str = r#"{"epochs": 16, "batch_size": 8, "warm_up": 15.5, "optimizer": {"adamw": {"learning_rate": 0.02,
+    "weight_decay": 1000}}, "early_stopping": {"patience": 20, "restore_best": RESTORE, "on_divergence": "WHAT"}}"#;
+
+#[test]
+fn a_training_that_diverges_late_keeps_its_best_epoch_and_says_so() {
+    let (images, watched) = (quadrants(32, 60, 1), quadrants(32, 60, 2));
+    let architecture =
+        architecture(r#"{"layers": [{"flatten": {}}, {"dense": {"units": 8}}, {"relu": {}}, {"dense": {"units": 4}}]}"#);
+    let run = |restore: bool, what: &str, scratch: Option<&Path>, progress: &dyn Progress| {
+        let settings = settings(&LATE_DIVERGENCE.replace("RESTORE", &restore.to_string()).replace("WHAT", what));
+        let request = TrainRequest::new(&architecture, &settings, &images, Seed::new(1));
+        train(TrainRequest { validation: Some(&watched), scratch, progress, ..request })
+    };
+    let progress = Watcher::new(isize::MAX);
+    let kept = run(true, "keep", None, &progress).unwrap();
+    let (best, divergence) = (kept.best_epoch.unwrap(), kept.divergence.unwrap());
+    assert_eq!((kept.ending, kept.chosen), (Ending::Diverged, Chosen::Best));
+    assert!(best < divergence.epoch && divergence.epoch == kept.history.len() + 1, "{best} {divergence}");
+    assert!(kept.weights.tensors().iter().all(|tensor| tensor.values.iter().all(|value| value.is_finite())));
+    let network = Network::from_weights(&architecture, &kept.weights).unwrap();
+    let again = evaluate(&network.predict(watched.pixels(), &Silent).unwrap(), watched.labels());
+    assert_eq!(Some(again.loss), kept.history[best - 1].validation_loss);
+    let warning = progress.warnings().join("\n");
+    assert!(
+        warning.contains("the training diverged: ") && warning.contains(&format!("best epoch, {best}, are kept")),
+        "{warning}"
+    );
+
+    for (restore, what) in [(true, "fail"), (false, "keep")] {
+        assert!(matches!(run(restore, what, None, &Silent), Err(TrainError::Diverged(_))), "{restore} {what}");
+    }
+    // Interrupted anywhere, it ends the same.
+    let dir = tempfile::tempdir().unwrap();
+    let trained = loop {
+        match run(true, "keep", Some(dir.path()), &Watcher::new(3)) {
+            Err(TrainError::Interrupted(_)) => {}
+            other => break other.unwrap(),
+        }
+    };
+    assert_eq!((trained.weights, trained.history, trained.divergence), (kept.weights, kept.history, kept.divergence));
+}
+
+#[test]
+fn a_training_that_diverges_at_once_has_nothing_to_keep() {
+    let images = quadrants(16, 60, 1);
+    let architecture = architecture(r#"{"mlp": {"units": [8]}}"#);
+    let settings =
+        settings(r#"{"epochs": 3, "batch_size": 4, "optimizer": {"sgd": {"learning_rate": 1e30}}, "early_stopping": {}}"#);
+    let request = TrainRequest::new(&architecture, &settings, &images, Seed::new(1));
+    let error = train(TrainRequest { validation: Some(&images), ..request }).unwrap_err();
+    assert!(matches!(error, TrainError::Diverged(Divergence { epoch: 1, .. })), "{error}");
+}
+
+#[test]
+fn an_early_stop_is_told() {
+    let images = quadrants(16, 40, 1);
+    let wrong: Vec<u8> = images.labels().iter().map(|label| (label + 1) % 4).collect();
+    let watched = LabelledImages::new(SHAPE, images.pixels(), wrong).unwrap();
+    let architecture = architecture(r#"{"mlp": {"units": [8], "dropout": 0}}"#);
+    let told = |restore: bool| {
+        let settings = settings(&format!(
+            r#"{{"epochs": 50, "batch_size": 8, "early_stopping": {{"patience": 3, "restore_best": {restore}}}}}"#
+        ));
+        let progress = Watcher::new(isize::MAX);
+        let request = TrainRequest::new(&architecture, &settings, &images, Seed::new(1));
+        let trained = train(TrainRequest { validation: Some(&watched), progress: &progress, ..request }).unwrap();
+        (trained.best_epoch.unwrap(), trained.history.len(), progress.last_note())
+    };
+    let (best, done, note) = told(true);
+    assert_eq!(
+        note,
+        format!(
+            "stopped early, after epoch {done} of 50: nothing better since epoch {best}; the weights of epoch {best} are kept"
+        )
+    );
+    assert!(told(false).2.ends_with(&format!("the weights of epoch {done} are kept")));
+}
+
+#[test]
+fn a_training_in_the_course_of_another_has_its_learning_rates_and_ends_where_it_was_best() {
+    let images = quadrants(32, 40, 1);
+    let architecture = architecture(r#"{"mlp": {"units": [6]}}"#);
+    let check = |more: &str| {
+        let settings = settings(&format!(r#"{{"epochs": 8, "batch_size": 8, "prune": {{"until": 0.5}}, {more}}}"#));
+        let watched = quadrants(32, 0, 3);
+        let request = TrainRequest::new(&architecture, &settings, &images, Seed::new(1));
+        let first = train(TrainRequest { validation: Some(&watched), ..request }).unwrap();
+        let run = |scratch: Option<&Path>, progress: &dyn Progress| {
+            let course = Some(Course { epochs: Epochs::new(3).unwrap(), history: &first.history });
+            let request = TrainRequest::new(&architecture, &settings, &images, Seed::new(1));
+            train(TrainRequest { course, scratch, progress, ..request })
+        };
+        let second = run(None, &Silent).unwrap();
+        let rates = |trained: &Trained| trained.history.iter().map(|epoch| epoch.learning_rate).collect::<Vec<_>>();
+        assert_eq!(rates(&second), rates(&first)[..3], "{more}");
+        // The same images and rates: it is the first training, left early.
+        assert_eq!(
+            second.history.iter().map(|epoch| epoch.loss).collect::<Vec<_>>(),
+            first.history[..3].iter().map(|epoch| epoch.loss).collect::<Vec<_>>()
+        );
+        let dir = tempfile::tempdir().unwrap();
+        let resumed = loop {
+            match run(Some(dir.path()), &Watcher::new(3)) {
+                Err(TrainError::Interrupted(_)) => {}
+                other => break other.unwrap(),
+            }
+        };
+        assert_eq!(resumed.weights, second.weights, "{more}");
+    };
+    check(r#""warm_up": 5, "schedule": {"cosine": {}}"#);
+    check(r#""schedule": {"one_cycle": {}}"#);
+    check(r#""schedule": {"reduce_on_plateau": {"patience": 1, "factor": 0.1}}"#);
+}
+
+#[test]
+fn a_batch_normalisation_of_single_values_is_told() {
+    let architecture = architecture(
+        r#"{"layers": [{"flatten": {}}, {"dense": {"units": 4}}, {"batch_norm": {}}, {"relu": {}}, {"dense": {"units": 4}}]}"#,
+    );
+    let warnings = |count: usize, batch_size: usize| {
+        let settings = settings(&format!(r#"{{"epochs": 2, "batch_size": {batch_size}}}"#));
+        let (images, progress) = (quadrants(count, 40, 1), Watcher::new(isize::MAX));
+        train(TrainRequest { progress: &progress, ..TrainRequest::new(&architecture, &settings, &images, Seed::new(1)) })
+            .unwrap();
+        progress.warnings()
+    };
+    assert_eq!(warnings(16, 8), [""; 0]);
+    for (count, batch_size) in [(17, 8), (5, 1)] {
+        let warnings = warnings(count, batch_size);
+        assert!(warnings.len() == 1 && warnings[0].contains("batch normalisation of layer 2"), "{warnings:?}");
+    }
 }
