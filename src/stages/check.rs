@@ -10,17 +10,18 @@ mod seen;
 use self::seen::Origins;
 use super::facts::{DataFacts, Facts, FilesFacts};
 use super::kind::StageKind;
+use super::search::{self, Foreseen};
 use crate::ensemble::WeightChoice;
 use crate::fault::Fault;
 use crate::fs::names;
 use crate::graph::{DataRef, ModelRef, StageId};
 use crate::infer::{Engine, Precision};
-use crate::nn::{ModelOptions, Normalisation, Views};
+use crate::nn::{ModelOptions, Views};
 use crate::quote::excerpt;
 use crate::score::{OnError, OutputFormat, ScoreOptions};
 use crate::spec::{Problem, Problems, Spec, StageSpec};
-use crate::train::{DistillOptions, OverlayError, TrainOptions, TrainSettings};
-use crate::tune::{Range, TuneOptions};
+use crate::train::{DistillOptions, TrainOptions, TrainSettings};
+use crate::tune::{Parameters, TuneOptions};
 use crate::units::counted;
 
 /// Checks every stage, after those it reads.
@@ -223,9 +224,15 @@ impl Checker<'_> {
         }
         let tune = options.params.as_ref().and_then(|params| self.spec.stage(params.stage()));
         if let Some(StageSpec { kind: StageKind::Tune(tune), .. }) = tune
-            && let Some(error) = tune.search.iter().find_map(|(path, range)| fits(options, path, range).err())
+            && let Some(searched) = self.facts.data.get(tune.data.stage())
         {
-            self.problem(id, &["params"], format!("what the search finds does not fit: {error}"), "");
+            let misfit = |found: &Parameters| {
+                let fits = options.with_parameters(found).map_err(|error| error.to_string());
+                fits.and_then(|options| search::against(&options.model, &options.settings(), &data)).err()
+            };
+            if let Some(error) = foresee(tune, false, searched).possible.iter().find_map(misfit) {
+                self.problem(id, &["params"], format!("what the search finds may not fit: {error}"), "");
+            }
         }
         let start = self.single(id, options.start_from.as_ref());
         let origins = Origins { start, params: options.params.as_ref(), refit: options.refit, ..Origins::default() };
@@ -289,6 +296,11 @@ impl Checker<'_> {
         data: &DataFacts,
     ) {
         self.builds(id, &["model"], model, data);
+        if let Ok(Some(architecture)) = search::build(model, data)
+            && let Err(message) = search::lone_images(&architecture, settings)
+        {
+            self.problem(id, &["batch_size"], message, "");
+        }
         if let Err(error) = views.check(data.shape) {
             self.problem(id, &["views", "shift"], error.message, "");
         }
@@ -300,33 +312,23 @@ impl Checker<'_> {
 
     fn tune(&mut self, id: &StageId, options: &TuneOptions) {
         let Some(data) = self.facts.data.get(options.data.stage()).cloned() else { return };
+        let before = self.problems.len();
         self.builds(id, &["model"], &options.model, &data);
+        let is_told = self.problems.len() > before || options.train.check().is_err();
         if data.validation.is_none() {
             let message = format!("trials are judged on the validation part, but `{}` has none", options.data);
             self.problem(id, &["data"], message, "put a `split` stage before");
         }
-        let base = TrainOptions::new(options.data.clone(), options.model.clone(), options.train.clone());
-        for (path, range) in options.search.iter() {
-            match fits(&base, path, range) {
-                Err(error) => self.problem(id, &["search", path], error.to_string(), ""),
-                Ok(changed) => changed.iter().for_each(|options| self.builds(id, &["search", path], &options.model, &data)),
-            }
+        for (path, error) in foresee(options, is_told, &data).problems {
+            let place = ["search"].into_iter().chain(path.as_deref()).collect::<Vec<_>>();
+            self.problem(id, &place, error, "");
         }
     }
 
     /// The model must fit the images.
     fn builds(&mut self, id: &StageId, path: &[&str], model: &ModelOptions, data: &DataFacts) {
-        let built = match &data.classes {
-            // Where only the labels will tell how many classes there are, the training finds out whether the last layer fits.
-            None => model.fits(data.shape),
-            Some(classes) => {
-                let channels = data.shape.channels;
-                let normalisation = Normalisation { mean: vec![0.0; channels], deviation: vec![1.0; channels] };
-                model.build(data.shape, classes.len(), normalisation).map(drop)
-            }
-        };
-        if let Err(error) = built {
-            self.problem(id, path, format!("the model does not fit images of {}: {error}", data.shape), "");
+        if let Err(message) = search::build(model, data) {
+            self.problem(id, path, message, "");
         }
     }
 
@@ -405,7 +407,8 @@ impl Checker<'_> {
     }
 }
 
-/// The options with each extreme of a parameter's range, or why one of them cannot stand there.
-fn fits(options: &TrainOptions, path: &str, range: &Range) -> Result<Vec<TrainOptions>, OverlayError> {
-    range.extremes().into_iter().map(|value| options.with_parameters(&[(path.to_owned(), value)].into())).collect()
+/// What can be told of a search before it runs.
+fn foresee(options: &TuneOptions, is_told: bool, data: &DataFacts) -> Foreseen {
+    let base = TrainOptions::new(options.data.clone(), options.model.clone(), options.train.clone());
+    search::foresee(&options.search, &base, is_told, &|options| search::against(&options.model, &options.settings(), data))
 }

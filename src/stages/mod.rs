@@ -25,6 +25,7 @@ mod overwriting;
 mod predictions;
 mod report;
 mod score;
+mod search;
 mod session;
 mod split;
 mod train;

@@ -14,8 +14,8 @@ use crate::engine::{Context, Stage, StageError};
 use crate::fs;
 use crate::graph::StageId;
 use crate::nn::Normalisation;
-use crate::train::{Chosen, EpochRecord, TrainError, TrainOptions, TrainRequest, train};
-use crate::tune::{Objective, OutOfStep, Sample, Sampler, Study, StudySettings, Trial, TuneOptions, Tuned, Verdict};
+use crate::train::{Chosen, EpochRecord, OnDivergence, TrainError, TrainOptions, TrainRequest, train};
+use crate::tune::{Objective, OutOfStep, Outcome, Sample, Sampler, Study, StudySettings, Trial, TuneOptions, Tuned, Verdict};
 use crate::units::Epochs;
 
 /// The result, as `search.json` holds it.
@@ -41,7 +41,12 @@ impl Stage for TuneStage {
     }
 
     fn parameters(&self) -> serde_json::Value {
-        super::parameters(&self.0)
+        let mut parameters = super::parameters(&self.0);
+        if self.0.search.is_finite() {
+            // In a space with steps a combination could once be tried again.
+            parameters["repeats"] = "never".into();
+        }
+        parameters
     }
 
     fn inputs(&self) -> Vec<StageId> {
@@ -115,7 +120,8 @@ impl TuneStage {
     }
 
     /// Trains once with a trial's parameters; gives the objective's value for the model that training chose. Every trial
-    /// has the same seed: what differs is the parameters.
+    /// has the same seed: what differs is the parameters. One that diverges late is no candidate, even if its best epoch is kept: another
+    /// seed may diverge sooner.
     fn run_trial(
         &self,
         trial: &Trial,
@@ -124,13 +130,21 @@ impl TuneStage {
         validation: &LabelledImages,
         context: &Context<'_>,
         report: &mut dyn FnMut(Epochs, f64) -> Verdict,
-    ) -> Result<f64, StageError> {
+    ) -> Result<Outcome, StageError> {
         let base = TrainOptions::new(self.0.data.clone(), self.0.model.clone(), self.0.train.clone());
-        let options = base.with_parameters(&trial.parameters).context("the search does not fit the training")?;
-        let settings = options.settings();
+        let options = match base.with_parameters(&trial.parameters) {
+            Ok(options) => options,
+            Err(error) => return Ok(Outcome::Impossible(error.to_string())),
+        };
+        let mut settings = options.settings();
+        if let Some(early_stopping) = &mut settings.early_stopping {
+            early_stopping.on_divergence = OnDivergence::Fail;
+        }
         let normalisation = Normalisation::of(&data.train);
-        let architecture =
-            options.model.build(data.info.shape, data.info.classes.len(), normalisation).map_err(anyhow::Error::from)?;
+        let architecture = match options.model.build(data.info.shape, data.info.classes.len(), normalisation) {
+            Ok(architecture) => architecture,
+            Err(error) => return Ok(Outcome::Impossible(error.to_string())),
+        };
         let augmenter =
             data.augmentation.as_ref().map(|augmentation| Augmenter::new(augmentation, data.info.shape)).transpose()?;
         let scratch = context.scratch.join(format!("trial-{}", trial.trial));
@@ -151,21 +165,22 @@ impl TuneStage {
         request.scratch = Some(&scratch);
         request.progress = &quiet;
         request.on_epoch = Some(&mut on_epoch);
-        let value = match train(request) {
+        let outcome = match train(request) {
             Ok(trained) => {
                 // The figure of the weights that the training chose.
                 let chosen = match trained.chosen {
                     Chosen::Best => trained.history.iter().find(|epoch| Some(epoch.epoch) == trained.best_epoch),
                     Chosen::Average | Chosen::Last => trained.history.last(),
                 };
-                chosen.and_then(|epoch| value_of(objective, epoch)).context("the training has no validation figures")?
+                chosen.and_then(|epoch| value_of(objective, epoch)).context("the training has no validation figures")?.into()
             }
-            // Hopeless parameters are a result, not a failure.
-            Err(TrainError::Diverged { .. }) => f64::NAN,
+            // Hopeless or impossible parameters are a result, not a failure.
+            Err(TrainError::Diverged(_)) => Outcome::Value(f64::NAN),
+            Err(error @ (TrainError::Settings(_) | TrainError::Layer(_))) => Outcome::Impossible(error.to_string()),
             Err(other) => return Err(anyhow::Error::from(other).into()),
         };
         fs::remove(&scratch)?;
-        Ok(value)
+        Ok(outcome)
     }
 }
 
