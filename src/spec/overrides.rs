@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::node::{Key, Node, Value};
 use super::parse::parse;
-use super::problem::{Place, Problems, Source};
+use super::problem::{Place, Problem, Problems, Source};
+use super::seeds::family_of;
 use super::suggest::did_you_mean;
 use crate::quote::excerpt;
 
@@ -70,30 +71,36 @@ pub(super) fn apply(root: &mut Node, Override(text): &Override, keys: &[&str], p
     }
     let stages = entries.iter_mut().find(|(key, _)| key.text == "stages").map(|(_, node)| &mut node.value);
     let Some(Value::Mapping(stages)) = stages else { return };
-    let names: Vec<String> = stages.iter().map(|(key, _)| key.text.clone()).collect();
-    let stage = stages.iter_mut().find(|(key, _)| key.text == first.name);
-    match stage {
-        Some(_) if rest.is_empty() => {
+    if let Some((_, node)) = stages.iter_mut().find(|(key, _)| key.text == first.name) {
+        if rest.is_empty() {
             let help = format!("name one of its options: `{}.option=value`", excerpt(first.name));
             problems.add_with_help(first.place.clone(), format!("`{}` is a stage", excerpt(first.name)), help);
+        } else if let Some(options) = options(node) {
+            set(options, rest, value, problems);
         }
-        Some((_, node)) => {
-            if let Some(options) = options(node) {
-                set(options, rest, value, problems);
-            }
-        }
-        None => {
-            let mut known: Vec<&str> = names.iter().map(String::as_str).collect();
-            let message = if rest.is_empty() {
-                known.extend(keys);
-                format!("there is no key and no stage `{}`", excerpt(first.name))
-            } else {
-                format!("there is no stage `{}`", excerpt(first.name))
-            };
-            let help = did_you_mean(first.name, &known, "known are");
-            problems.push(super::Problem { place: first.place.clone(), message, help });
-        }
+        return;
     }
+    problems.push(unknown(first, &path[first.name.len()..], rest.is_empty(), stages, keys));
+}
+
+/// Says that no stage is called as `first` says; `option` is the path behind it.
+fn unknown(first: &Step<'_>, option: &str, is_alone: bool, stages: &[(Key, Node)], keys: &[&str]) -> Problem {
+    let place = first.place.clone();
+    if let Some((entry, seeds)) = family_of(first.name, stages) {
+        let message =
+            format!("`{}` has no options of its own: the {seeds} seeds of `{entry}` differ in their seed alone", first.name);
+        let option = if is_alone { ".option".to_owned() } else { excerpt(option) };
+        let help = format!("write `{entry}{option}=…`, which changes them all, or give the file another stage beside `{entry}`");
+        return Problem { place, message, help: Some(help) };
+    }
+    let mut known: Vec<&str> = stages.iter().map(|(key, _)| key.text.as_str()).collect();
+    let message = if is_alone {
+        known.extend(keys);
+        format!("there is no key and no stage `{}`", excerpt(first.name))
+    } else {
+        format!("there is no stage `{}`", excerpt(first.name))
+    };
+    Problem { place, message, help: did_you_mean(first.name, &known, "known are") }
 }
 
 /// The node of a stage's options; `None` if the stage is not of the form `kind: options`, which is a problem of the file.

@@ -76,6 +76,15 @@ pub(super) fn write_out(stages: &mut Vec<(Key, Node)>, problems: &mut Problems) 
     families
 }
 
+/// The stage of the file that `name` would be a further seed of, with the number of its seeds: for `optimum-2` and also for
+/// `optimum-9` the stage `optimum`, if it has several.
+pub(super) fn family_of<'a>(name: &str, stages: &'a [(Key, Node)]) -> Option<(&'a str, Seeds)> {
+    let (entry, number) = name.rsplit_once('-')?;
+    number.parse::<u64>().ok()?;
+    let (key, node) = stages.iter().find(|(key, _)| key.text == entry)?;
+    Some((&key.text, seeds(node)?.0))
+}
+
 /// How many seeds the stage `node` asks for, if that is more than one, and where. What is not a number of seeds is found on
 /// reading.
 fn seeds(node: &Node) -> Option<(Seeds, Place)> {
@@ -167,6 +176,28 @@ stages:
         // A text that is no reference stays as it is.
         let TestKind::Fetch(raw) = &spec.stages[0].kind else { panic!() };
         assert_eq!(raw.pattern.0, ["first"]);
+    }
+
+    #[test]
+    fn an_override_of_one_seed_is_told_how_to_change_them_all() {
+        let given = ["first-2.epochs=5", "first-1.epochs=5", "second-2.epochs=5"];
+        insta::assert_snapshot!(read(TEXT, &given).unwrap_err(), @"
+        -S first-1.epochs=5: `first-1` has no options of its own: the 3 seeds of `first` differ in their seed alone; write `first.epochs=…`, which changes them all, or give the file another stage beside `first`
+           |
+        -S | first-1.epochs=5
+           | ^^^^^^^
+
+        -S first-2.epochs=5: `first-2` has no options of its own: the 3 seeds of `first` differ in their seed alone; write `first.epochs=…`, which changes them all, or give the file another stage beside `first`
+           |
+        -S | first-2.epochs=5
+           | ^^^^^^^
+
+        -S second-2.epochs=5: there is no stage `second-2`; did you mean `second`?
+           |
+        -S | second-2.epochs=5
+           | ^^^^^^^^
+        ");
+        assert!(read(TEXT, &["first.epochs=5"]).is_ok());
     }
 
     #[test]
