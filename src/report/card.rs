@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::data::{DataReport, EvaluationReport, Interval, ModelReport, ReportData, TrainingReport};
+use super::data::{DataReport, EvaluationReport, Interval, MeasuredPart, ModelReport, ReportData, TrainingReport};
 use super::format;
 use super::teaching::beside_teacher;
 use crate::quote::is_invisible;
@@ -142,6 +142,7 @@ fn trained(card: &mut Card, training: &TrainingReport) {
     if training.stopped_early {
         rows.push(row("Ended by", "early stopping"));
     }
+    rows.extend(training.remarks.iter().map(|fact| row(&fact.name, &fact.value)));
     rows.push(row(
         "Time",
         &format!("{}, {} images/s", format::seconds(training.seconds), format::fixed(training.images_per_second, 0)),
@@ -151,7 +152,13 @@ fn trained(card: &mut Card, training: &TrainingReport) {
 }
 
 fn metrics(card: &mut Card, model: &ModelReport, test: &EvaluationReport) {
-    card.line("## Metrics on the test part");
+    card.line(&format!("## Metrics on the {} part", model.part.name()));
+    if model.part == MeasuredPart::Validation {
+        card.line(
+            "There is no test part. These figures are of images by which settings were chosen, measured on a network that has not \
+             learned from them; of other images expect less.",
+        );
+    }
     let accuracy = match test.accuracy_interval {
         Some(Interval { low, high }) => {
             format!("{} (95 % interval {} to {})", format::percent(test.accuracy), format::percent(low), format::percent(high))
@@ -217,11 +224,11 @@ fn limits(card: &mut Card, data: &ReportData, model: &ModelReport) {
                 format::percent(score.recall)
             ));
         }
-        limits.push(
-            "The interval of the accuracy covers the chance of drawing these test images, not another source of images, \
-             another training seed, or repeated use of the same test part."
-                .to_owned(),
-        );
+        let part = model.part.name();
+        limits.push(format!(
+            "The interval of the accuracy covers the chance of drawing these {part} images, not another source of images, \
+             another training seed, or repeated use of the same {part} part."
+        ));
         limits.push("Confidence is calibrated only as far as the calibration error says, and only on such images.".to_owned());
     }
     limits.push("Nothing was done to make it safe against images made to deceive it.".to_owned());
@@ -232,12 +239,12 @@ fn provenance(card: &mut Card, data: &ReportData, model: &ModelReport) {
     let mut rows = Vec::new();
     if let Some(provenance) = &data.provenance {
         rows.push(row("Pipeline", &data.pipeline));
-        rows.push(row("Seed", &provenance.seed.to_string()));
+        rows.push(row("Seed", &provenance.seed.map_or_else(String::new, |seed| seed.to_string())));
+        rows.extend(provenance.facts.iter().map(|fact| row(&fact.name, &fact.value)));
         rows.push(row("Data digest", &provenance.dataset_digest));
         if let Some(stage) = provenance.stages.iter().find(|stage| stage.name == model.name) {
             rows.push(row("Stage key", &stage.key));
         }
-        rows.extend(provenance.facts.iter().map(|fact| row(&fact.name, &fact.value)));
     }
     let verified =
         data.verification.iter().flat_map(|verification| &verification.models).find(|verified| verified.model == model.name);

@@ -4,6 +4,7 @@
 //! [`ReportData::classes`]. Numbers that are not finite are shown as a dash.
 
 mod comparison;
+mod measured;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use crate::data::{ImageShape, Label};
 pub use super::picture::{Picture, PictureError};
 pub use super::temperature::{CalibrationReport, TemperatureReport};
 pub use comparison::{ComparisonReport, PairTest, RankedModel, RecipeReport, RobustnessPoint, RobustnessReport, SpreadReport};
+pub use measured::MeasuredPart;
 
 /// Everything a report can show.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -181,6 +183,8 @@ pub struct TrialReport {
     pub epochs: u64,
     /// The value of each parameter by its path.
     pub parameters: BTreeMap<String, serde_json::Value>,
+    /// Why it could not be, where its parameters did not make a training.
+    pub reason: Option<String>,
 }
 
 /// How a trial ended.
@@ -191,7 +195,7 @@ pub enum TrialStatus {
     Complete,
     /// It was stopped early because it looked hopeless.
     Pruned,
-    /// It gave no usable value: the loss was not finite.
+    /// It gave no usable value: the loss was not finite, or its parameters did not make a training.
     Failed,
 }
 
@@ -211,22 +215,24 @@ pub struct ModelReport {
     pub name: String,
     /// What it is, in a few words: `advanced: 3 × (2 convolutions, batch norm), 32–64–128 filters`.
     pub description: String,
-    /// The members and their weights if it is an ensemble; empty otherwise.
+    /// The members that have a vote and their weights if it is an ensemble; empty otherwise.
     pub members: Vec<MemberWeight>,
     /// Views of an image over which it averages; 0 or 1 where it sees the image once, and for an ensemble.
     pub views: u64,
     /// The temperature of an ensemble's vote, where it has one.
     pub temperature: Option<TemperatureReport>,
-    /// Trainable parameters.
+    /// Trainable and running parameters; of an ensemble, those of the members that have a vote.
     pub parameters: u64,
-    /// Floating-point operations for one image; a multiply-add counts as two.
+    /// Floating-point operations for one image, likewise; a multiply-add counts as two.
     pub flops_per_image: u64,
     /// The model that it learned from, if it did not learn from labels alone.
     pub teacher: Option<TeacherReport>,
     /// How it was trained; `None` for an ensemble.
     pub training: Option<TrainingReport>,
-    /// How well it does on the test part.
+    /// How well it does on the part `part`.
     pub test: Option<EvaluationReport>,
+    /// On which part it was measured.
+    pub part: MeasuredPart,
     /// The kernels of its first convolution.
     pub filters: Option<FiltersReport>,
 }
@@ -256,6 +262,8 @@ pub struct MemberWeight {
 pub struct TrainingReport {
     /// Images it was trained on.
     pub images: u64,
+    /// What else is to be said of how it went: why it ended, which weights were kept.
+    pub remarks: Vec<Fact>,
     /// Settings worth knowing: optimiser, schedule, batch size, regularisation.
     pub settings: Vec<Fact>,
     /// One entry for each epoch.
@@ -500,8 +508,8 @@ pub struct ScoringReport {
 /// From what everything was made.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
-    /// The seed of the pipeline.
-    pub seed: u64,
+    /// The seed of the pipeline, if it is known.
+    pub seed: Option<u64>,
     /// The digest of the data set; empty if unknown.
     pub dataset_digest: String,
     /// Versions and other facts of the build.
@@ -511,7 +519,7 @@ pub struct Provenance {
 }
 
 /// A stage that ran.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageRecord {
     /// Its name.
     pub name: String,

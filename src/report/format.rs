@@ -25,6 +25,12 @@ pub(super) fn counted(value: u64, thing: &str) -> String {
     format!("{} {thing}{}", count(value), if value == 1 { "" } else { "s" })
 }
 
+/// A word at the beginning of a sentence: `Test`.
+pub(super) fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 /// A share as a percentage with two decimals: `94.21 %`.
 pub(super) fn percent(share: f64) -> String {
     if share.is_finite() { format!("{}\u{202f}%", fixed(share * 100.0, 2)) } else { DASH.to_owned() }

@@ -88,8 +88,8 @@ fn header(data: &ReportData, title: &str) -> Markup {
     if let Some(set) = &data.data {
         about.push(format!("{}, {} classes, images of {}", set.name, data.classes.len(), set.shape));
     }
-    if let Some(provenance) = &data.provenance {
-        about.push(format!("Seed {}", provenance.seed));
+    if let Some(seed) = data.provenance.as_ref().and_then(|provenance| provenance.seed) {
+        about.push(format!("Seed {seed}"));
     }
     html! {
         header {

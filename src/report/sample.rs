@@ -116,6 +116,7 @@ fn tuning() -> TuningReport {
                 ("batch_size".to_owned(), serde_json::json!([64, 128, 256][(noise(number + 90) * 3.0) as usize])),
                 ("schedule".to_owned(), serde_json::json!(["cosine", "one_cycle"][(noise(number + 70) * 2.0) as usize])),
             ]),
+            reason: None,
         }
     };
     let importance = |parameter: &str, value| Importance { parameter: parameter.to_owned(), value };
@@ -168,6 +169,7 @@ fn model(index: usize) -> ModelReport {
         }),
         training: (!is_ensemble).then(|| training(index as u64)),
         test: Some(evaluation(accuracy)),
+        part: MeasuredPart::Test,
         filters: (!is_ensemble).then(|| FiltersReport {
             layer: "0".to_owned(),
             channels: 1,
@@ -193,6 +195,7 @@ fn training(index: u64) -> TrainingReport {
     };
     TrainingReport {
         images: 48_000,
+        remarks: vec![fact("Epochs asked for", "20")],
         settings: vec![fact("Optimiser", "AdamW, weight decay 0.01"), fact("Schedule", "cosine"), fact("Batch size", "128")],
         epochs: (1..=12 + 2 * index).map(epoch).collect(),
         best_epoch: Some(10 + index),
@@ -388,7 +391,7 @@ fn provenance() -> Provenance {
         "report report compared ensemble verified scored",
     ];
     Provenance {
-        seed: 42,
+        seed: Some(42),
         dataset_digest: "9c".repeat(32),
         facts: vec![fact("Kernels", "AVX-512"), fact("Burn", "0.22.1"), fact("tract", "0.23.9")],
         stages: stages.map(stage).to_vec(),

@@ -39,7 +39,7 @@ impl Stage for DistillStage {
     }
 
     fn version(&self) -> u32 {
-        3
+        4
     }
 
     fn parameters(&self) -> Value {
@@ -74,13 +74,15 @@ impl Stage for DistillStage {
         let said = self.ask(&teacher, &learner, &data.train, context)?;
         let teaching = Teaching::new(said, self.options.temperature, self.options.labels);
         let start = learning::start(self.options.start_from.as_ref(), context)?;
-        let given = Given { initial: start.as_ref().map(Weights::tensors), teaching: Some(&teaching) };
-        let trained = learner.train("student", &settings, &data.train, data.validation.as_ref(), given)?;
+        let given = Given { initial: start.as_ref().map(Weights::tensors), teaching: Some(&teaching), course: None };
+        let trained =
+            learner.train("student", &settings, &data.train, data.validation.as_ref(), given).map_err(anyhow::Error::from)?;
         let validation = learner.measure(&trained.weights, Part::Validation)?;
         fs::write_json(&context.out.join("options.json"), &self.options)?;
         let images = data.train.len();
         let teacher = Some(Taught::by(&teacher.record));
-        Ok(learner.finish(Learned { trained: &trained, before_refit: None, settings: &settings, images, validation, teacher })?)
+        let (trained, settings) = (&trained, &settings);
+        Ok(learner.finish(Learned { trained, first: None, lost_refit: None, settings, images, validation, teacher })?)
     }
 
     fn publish(&self, id: &StageId, out: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {

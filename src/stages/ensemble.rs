@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::evaluation_files;
 use super::foreign::{self, Foreign};
 use super::model::{
-    Member, MemberNetwork as Network, Model, ModelRecord, Part, VoteTemperature, ensure_same_classes, evaluate_part, save_member,
+    Member, MemberNetwork as Network, Model, ModelRecord, Part, RecordedSeed, VoteTemperature, ensure_same_classes,
+    evaluate_part, save_member,
 };
 use super::out_of_fold::{self, Group, OutOfFold};
 use crate::data::{DataSet, Label, LabelledImages};
@@ -61,7 +62,7 @@ impl Stage for EnsembleStage {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn parameters(&self) -> serde_json::Value {
@@ -122,16 +123,23 @@ impl Stage for EnsembleStage {
         let (validation, test) = (measure(Part::Validation, validation)?, measure(Part::Test, test)?);
 
         let mut members = Vec::new();
+        let (mut parameters, mut flops_per_image) = (0, 0);
         for (model, weight) in models.iter().zip(weights.shares()) {
             for network in &model.members {
                 let Network { name, architecture, weights, before_refit, .. } = network;
                 save_member(context.out, name, architecture, weights, before_refit.as_ref())?;
-                members.push(Member { name: network.name.clone(), weight });
+                let member = Member { name: name.clone(), weight };
+                if member.has_vote() {
+                    parameters += weights.count();
+                    flops_per_image += architecture.flops().map_err(anyhow::Error::from)?;
+                }
+                members.push(member);
             }
         }
         let record = ModelRecord {
             name: context.id.clone(),
             key: context.key,
+            seed: RecordedSeed { stage: None, ..first.record.seed },
             preset: "ensemble".to_owned(),
             data: first.record.data.clone(),
             dataset: first.record.dataset,
@@ -139,8 +147,8 @@ impl Stage for EnsembleStage {
             members,
             voting: voting(&self.options.weights).to_owned(),
             temperature,
-            parameters: models.iter().map(|model| model.record.parameters).sum(),
-            flops_per_image: models.iter().map(|model| model.record.flops_per_image).sum(),
+            parameters,
+            flops_per_image,
             validation,
             test,
             teacher: None,

@@ -10,13 +10,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::cards;
-use super::model::{Model, ModelRecord};
+use super::model::{Member, Model, ModelRecord};
 use crate::data::DataSet;
 use crate::fs;
 use crate::graph::StageId;
 use crate::metrics::Calibration;
 use crate::nn::Views;
-use crate::train::{Ending, TrainSettings, Trained, history_csv};
+use crate::train::{Divergence, Ending, TrainSettings, Trained, history_csv};
 
 /// The files that people look for, by name.
 pub(super) const NAMES: [&str; 5] =
@@ -30,6 +30,18 @@ pub(super) struct TrainingFiles<'a> {
     pub settings: &'a TrainSettings,
     /// The views over which the model averages.
     pub views: Views,
+    /// The training before it, if this is a refit.
+    pub first: Option<&'a First<'a>>,
+    /// Where a refit left the finite numbers, so that `trained` is the training before it.
+    pub lost_refit: Option<&'a Divergence>,
+}
+
+/// The training on the training part alone that came before a refit.
+pub(super) struct First<'a> {
+    /// The result.
+    pub trained: &'a Trained,
+    /// Images that it was trained on.
+    pub images: usize,
 }
 
 /// Writes all files about a model into `out`, where its networks and predictions lie already. A vote has no `training`,
@@ -47,22 +59,25 @@ pub(super) fn write(
             let trained = files.trained;
             fs::write(&out.join("history.csv"), history_csv(&trained.history, Some(&trained.timings)))?;
             fs::write_json(&out.join("history.json"), &trained.history)?;
-            json!({
-                "images": record.images,
-                "epochs": trained.history.len(),
-                "best_epoch": trained.best_epoch,
-                "stopped_early": trained.ending == Ending::EarlyStopping,
-                "chosen": trained.chosen,
-                "seconds": rounded(trained.seconds),
-                "images_per_second": rounded(trained.images_per_second),
-                "settings": files.settings,
-            })
+            let mut json = went(trained, record.images);
+            json["precision"] = json!(trained.precision);
+            json["seconds"] = rounded(trained.seconds + files.first.map_or(0.0, |first| first.trained.seconds)).into();
+            json["images_per_second"] = rounded(trained.images_per_second).into();
+            json["settings"] = json!(files.settings);
+            if let Some(first) = files.first {
+                json["first"] = went(first.trained, first.images);
+            }
+            if let Some(divergence) = files.lost_refit {
+                json["lost_refit"] = json!(divergence);
+            }
+            json
         }
-        None => together(members)?,
+        None => together(&record.members, members)?,
     };
     let mut metrics = json!({
         "model": record.name,
         "preset": record.preset,
+        "seed": record.seed,
         "dataset": {
             "name": record.data.name,
             "synthetic": record.data.synthetic,
@@ -130,10 +145,27 @@ fn figures(evaluation: &impl Serialize) -> Value {
     json
 }
 
-/// What the training of all members took together.
-fn together(members: &[Model]) -> Result<Value> {
+/// How a training on `images` images went, the figures of its epochs left out.
+fn went(trained: &Trained, images: usize) -> Value {
+    let mut json = json!({
+        "images": images,
+        "epochs": trained.history.len(),
+        "best_epoch": trained.best_epoch,
+        "stopped_early": trained.ending == Ending::EarlyStopping,
+        "chosen": trained.chosen,
+    });
+    if let Some(divergence) = &trained.divergence {
+        json["diverged"] = json!(divergence);
+    }
+    json
+}
+
+/// What the training of all members that have a vote took together.
+fn together(votes: &[Member], members: &[Model]) -> Result<Value> {
     let (mut epochs, mut seconds, mut images) = (0, 0.0, 0.0);
-    for member in members {
+    let has_vote =
+        |model: &&Model| model.members.iter().any(|own| votes.iter().any(|vote| vote.name == own.name && vote.has_vote()));
+    for member in members.iter().filter(has_vote) {
         let metrics: Value = member.measured("metrics.json")?;
         let train = &metrics["train"];
         epochs += train["epochs"].as_u64().unwrap_or(0);

@@ -6,8 +6,8 @@ use anyhow::Result;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::evaluation_files::{self, TrainingFiles};
-use super::model::{Member, Model, ModelRecord, Part, Taught, evaluate_part, save_member};
+use super::evaluation_files::{self, First, TrainingFiles};
+use super::model::{Member, Model, ModelRecord, Part, RecordedSeed, Taught, evaluate_part, save_member};
 use super::{Quiet, predictions};
 use crate::data::augment::Augmenter;
 use crate::data::{DataSet, LabelledImages};
@@ -17,7 +17,7 @@ use crate::graph::{ModelRef, StageId};
 use crate::metrics::Evaluation;
 use crate::nn::{Architecture, ModelOptions, Normalisation, Views, WeightTensor, Weights, predict};
 use crate::seed::Seed;
-use crate::train::{Augment, Teaching, TrainRequest, TrainSettings, Trained, train};
+use crate::train::{Augment, Course, Divergence, Teaching, TrainError, TrainRequest, TrainSettings, Trained, train};
 
 /// A network that is to be trained on some data.
 pub(super) struct Learner<'a> {
@@ -31,6 +31,8 @@ pub(super) struct Learner<'a> {
 /// What a training starts from and learns from, beside images and labels.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Given<'a> {
+    /// An earlier training whose course is taken.
+    pub course: Option<Course<'a>>,
     /// Weights to start from, as far as they fit.
     pub initial: Option<&'a [WeightTensor]>,
     /// What a teacher says of the images.
@@ -41,8 +43,10 @@ pub(super) struct Given<'a> {
 pub(super) struct Learned<'a> {
     /// The training that gave the weights.
     pub trained: &'a Trained,
-    /// The weights that it had before a `refit` added the validation part.
-    pub before_refit: Option<&'a Weights>,
+    /// The training before it, if that is a refit.
+    pub first: Option<First<'a>>,
+    /// Where a refit left the finite numbers, so that `trained` is the training before it.
+    pub lost_refit: Option<&'a Divergence>,
     /// The settings in force, tuned ones included.
     pub settings: &'a TrainSettings,
     /// Images that it was trained on.
@@ -83,20 +87,25 @@ impl<'a> Learner<'a> {
         images: &LabelledImages,
         validation: Option<&LabelledImages>,
         given: Given<'_>,
-    ) -> Result<Trained> {
+    ) -> Result<Trained, TrainError> {
         let scratch = self.context.scratch.join(name);
         fs::create_dir(&scratch)?;
         let mut request = TrainRequest::new(&self.architecture, settings, images, self.seed());
         request.validation = validation;
         request.augment = self.augment();
         request.initial = given.initial;
+        request.course = given.course;
         request.teaching = given.teaching;
         request.scratch = Some(&scratch);
         request.progress = self.context.progress;
         let trained = train(request)?;
         if let Some(transfer) = &trained.transfer {
             let (taken, all) = (transfer.taken.len(), transfer.taken.len() + transfer.initialised.len());
-            self.context.progress.note(&format!("{taken} of {all} parameters begin with given weights"));
+            let text = format!("{taken} of {all} parameters begin with given weights");
+            match taken {
+                0 => self.context.progress.warn(&format!("{text}: none has the name and the shape of one in `start_from`")),
+                _ => self.context.progress.note(&text),
+            }
         }
         Ok(trained)
     }
@@ -114,13 +123,16 @@ impl<'a> Learner<'a> {
 
     /// Measures the network on the test part, and writes all files about it.
     pub(super) fn finish(&self, learned: Learned<'_>) -> Result<()> {
-        let Learned { trained, before_refit, settings, images, validation, teacher } = learned;
+        let Learned { trained, first, lost_refit, settings, images, validation, teacher } = learned;
         let test = self.measure(&trained.weights, Part::Test)?;
-        let Context { id, key, out, .. } = *self.context;
+        let Context { id, key, out, seed, root_seed, .. } = *self.context;
+        // What it is judged by on the validation part, now and later, is the network that has not seen that part.
+        let before_refit = first.as_ref().map(|first| &first.trained.weights);
         save_member(out, id, &self.architecture, &trained.weights, before_refit)?;
         let record = ModelRecord {
             name: id.clone(),
             key,
+            seed: RecordedSeed { pipeline: root_seed, stage: Some(seed) },
             preset: self.preset.to_owned(),
             data: self.data.info.clone(),
             dataset: predictions::part_digest(&self.data.train),
@@ -139,7 +151,7 @@ impl<'a> Learner<'a> {
             out,
             &record,
             self.data,
-            Some(&TrainingFiles { trained, settings, views: self.architecture.views }),
+            Some(&TrainingFiles { trained, settings, views: self.architecture.views, first: first.as_ref(), lost_refit }),
             &[],
         )
     }

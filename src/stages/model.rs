@@ -23,6 +23,7 @@ use crate::graph::StageId;
 use crate::metrics::{Calibration, Evaluation, Probabilities, evaluate};
 use crate::nn::{Architecture, Weights, predict};
 use crate::progress::Progress;
+use crate::seed::Seed;
 use crate::units::Temperature;
 
 /// What a model is and how well it does.
@@ -32,6 +33,8 @@ pub(super) struct ModelRecord {
     pub name: StageId,
     /// The key of that stage's run.
     pub key: Digest,
+    /// From which random numbers it was made.
+    pub seed: RecordedSeed,
     /// The preset, or `layers`, or `ensemble`.
     pub preset: String,
     /// The data it was trained on.
@@ -47,9 +50,9 @@ pub(super) struct ModelRecord {
     /// What was done to the vote's probabilities; `None` for a single model and for a vote that is left as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperature: Option<VoteTemperature>,
-    /// Trainable and running parameters of all members.
+    /// Trainable and running parameters of all members that have a vote: the numbers in the exported file.
     pub parameters: usize,
-    /// Arithmetic of one image through all members, in all their views.
+    /// Arithmetic of one image through all members that have a vote, in all their views.
     pub flops_per_image: u64,
     /// Figures on the validation part, of a model that has not seen it.
     pub validation: Option<Evaluation>,
@@ -62,6 +65,16 @@ pub(super) struct ModelRecord {
     /// judged by the members that were not trained on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub out_of_fold: Option<usize>,
+}
+
+/// From which random numbers a model was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct RecordedSeed {
+    /// The seed of the pipeline.
+    pub pipeline: Seed,
+    /// That of its stage, which derives from it; none for a vote, which draws no random numbers itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<Seed>,
 }
 
 /// What is to be said of a model's teacher beside the model.
@@ -112,6 +125,13 @@ pub(super) struct Member {
     pub name: StageId,
     /// Its weight in the vote.
     pub weight: f64,
+}
+
+impl Member {
+    /// Whether it has a vote: one of weight 0 is left out of the exported file, which holds weights in float32.
+    pub(super) fn has_vote(&self) -> bool {
+        self.weight as f32 > 0.0
+    }
 }
 
 /// One network, ready to be used.

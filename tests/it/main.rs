@@ -9,5 +9,7 @@ mod runs;
 mod safekeeping;
 mod scoring;
 mod seen;
+mod statements;
 mod tidy;
+mod trainings;
 mod workshop;

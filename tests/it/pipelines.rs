@@ -115,7 +115,7 @@ stages:
     10 |   tuned:  { tune: { data: parts, model: mlp, search: { model.mlp.dropuot: { float: { min: 0.0, max: 0.5 } } } } }
        |                                                        ^^^^^^^^^^^^^^^^^
 
-    pipeline.yaml:11:56: stage `wide`: parameter `model.mlp.dropout` cannot be 1.5: 1.5 is out of range: a dropout rate is at least 0 and below 1
+    pipeline.yaml:11:56: stage `wide`: parameter `model.mlp.dropout` cannot be 1.5: `dropout`: 1.5 is out of range: a dropout rate is at least 0 and below 1
        |
     11 |   wide:   { tune: { data: parts, model: mlp, search: { model.mlp.dropout: { float: { min: 0.0, max: 1.5 } } } } }
        |                                                        ^^^^^^^^^^^^^^^^^

@@ -261,6 +261,8 @@ fn more_seeds_retrain_nothing_and_are_meant_by_the_name_of_the_first() {
     assert!(weights[0] == weights[1] && weights[1] == weights[2], "seeds count the same: {weights:?}");
     assert!((weights.iter().sum::<f64>() - 1.0).abs() < 1e-12, "{weights:?}");
     workshop.pipeline(&["plan", "-S", "first-2.epochs=1"]).expect(3).says("there is no stage `first-2`");
+    with(&["plan", "-S", "first-2.epochs=1"]).expect(3).says("write `first.epochs=…`, which changes them all");
+    with(&["plan", "-S", "first.epochs=1"]).expect(0);
 }
 
 #[cfg(unix)]

@@ -1,4 +1,4 @@
-//! Every model on the test part: confusion matrix, scores of each class, calibration, and its first filters.
+//! Every model on the part that it was measured on: confusion matrix, scores of each class, calibration, and its first filters.
 
 use maud::{Markup, html};
 
@@ -58,7 +58,7 @@ fn one(data: &ReportData, index: usize, model: &ModelReport) -> Markup {
 fn evaluation(data: &ReportData, model: &ModelReport, test: &EvaluationReport) -> Markup {
     html! {
         p {
-            "Test accuracy " strong { (format::percent(test.accuracy)) } ", loss " (format::fixed(test.loss, 4)) ", macro F1 "
+            (format::capital(model.part.name())) " accuracy " strong { (format::percent(test.accuracy)) } ", loss " (format::fixed(test.loss, 4)) ", macro F1 "
             (format::fixed(test.macro_f1, 4)) ", expected calibration error " (format::percent(test.calibration_error))
             @for top in &test.top_k { ", top-" (top.k) " accuracy " (format::percent(top.accuracy)) }
             "."

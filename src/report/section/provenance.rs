@@ -12,7 +12,7 @@ pub(super) fn section(data: &ReportData) -> Option<Section> {
     let mut all = vec![
         fact("Pipeline", data.pipeline.clone()),
         fact("Made by", data.generator.clone()),
-        fact("Seed", provenance.seed.to_string()),
+        fact("Seed", provenance.seed.map_or_else(String::new, |seed| seed.to_string())),
     ];
     all.extend(provenance.facts.iter().cloned());
     all.retain(|fact| !fact.value.is_empty());

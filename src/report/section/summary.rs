@@ -22,7 +22,7 @@ pub(super) fn section(data: &ReportData) -> Option<Section> {
         .collect();
     let body = html! {
         (headline(data))
-        (interval_chart("Test accuracy with 95 % intervals", "accuracy", &estimates))
+        (interval_chart(&format!("{} accuracy with 95 % intervals", format::capital(data.measured_on())), "accuracy", &estimates))
         (models_table(data))
     };
     Some(Section { id: "summary", title: "Summary", entries: Vec::new(), body })
@@ -38,11 +38,11 @@ fn headline(data: &ReportData) -> Markup {
         tested().find(|(model, _)| Some(model.name.as_str()) == selected && best.is_none_or(|best| best.0.name != model.name));
     html! {
         div.tiles {
-            @if let Some((model, test)) = best { (accuracy_tile("Best test accuracy", model, test)) }
+            @if let Some((model, test)) = best { (accuracy_tile(&format!("Best {} accuracy", model.part.name()), model, test)) }
             @if let Some((model, test)) = chosen { (accuracy_tile("Selected model", model, test)) }
-            @if let Some((_, test)) = best {
+            @if let Some((model, test)) = best {
                 @let (wrong, rows) = mistakes(test);
-                @if rows > 0 { (tile("Mistakes of the best", &format::count(wrong), html! { "of " (format::count(rows)) " test images" })) }
+                @if rows > 0 { (tile("Mistakes of the best", &format::count(wrong), html! { "of " (format::count(rows)) " " (model.part.name()) " images" })) }
             }
             @if let Some(verification) = &data.verification {
                 @let failed = verification.models.iter().filter(|model| !model.problems.is_empty()).count()
@@ -141,7 +141,7 @@ fn models_table(data: &ReportData) -> Markup {
         h3 { "Models" }
         (table(&[Head::Text("Model"), Head::Number("Accuracy"), Head::Number("Loss"), Head::Number("Macro F1"), Head::Number("ECE"), Head::Number("Parameters"), Head::Number("Per image"), Head::Number("Training"), Head::Number("Images/s")], &body))
         p.legend-note {
-            "On the test part. Bold marks the best of a column. ECE is the expected calibration error, 15 bins; "
+            "On the " (data.measured_on()) " part. Bold marks the best of a column. ECE is the expected calibration error, 15 bins; "
             "a multiply-add counts as two FLOP."
         }
     }

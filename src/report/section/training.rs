@@ -90,6 +90,7 @@ fn one(slot: usize, model: &ModelReport, training: &TrainingReport) -> Markup {
                 @if training.stopped_early { " Early stopping ended it." }
                 @if let Some(epoch) = training.best_epoch { " The weights of epoch " (epoch) " were kept." }
             }
+            @if !training.remarks.is_empty() { (facts(&training.remarks)) }
             (facts(&training.settings))
             div.charts.three {
                 (chart(Size::Small, "Loss", "loss", Unit::Plain, pair(|epoch| epoch.loss, |epoch| epoch.validation_loss), training.best_epoch))

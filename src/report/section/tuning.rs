@@ -172,7 +172,7 @@ fn trials_table(search: &TuningReport, best: Option<u64>, most: usize) -> Markup
         @for trial in &shown {
             tr.highlight[Some(trial.number) == best] {
                 th scope="row" { (trial.number) }
-                td.text { (status(trial.status)) }
+                td.text { (status(trial.status)) @if let Some(reason) = &trial.reason { " " (reason) } }
                 td { (trial.value.map_or(format::DASH.to_owned(), |value| unit(search).text(value))) }
                 td { (format::count(trial.epochs)) }
                 @for path in &paths { td.text[is_text(path)] { (trial.parameters.get(*path).map_or(format::DASH.to_owned(), format::json)) } }
@@ -203,6 +203,7 @@ mod tests {
             value: *value,
             epochs: 1,
             parameters: [("rate".to_owned(), serde_json::json!(0.1))].into(),
+            reason: None,
         };
         TuningReport {
             stage: "tuned".to_owned(),

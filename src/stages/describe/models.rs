@@ -5,10 +5,10 @@ use serde_json::Value;
 
 use crate::nn::Layer;
 use crate::report::{
-    CalibrationReport, EpochReport, EvaluationReport, Fact, FiltersReport, MemberWeight, ModelReport, TeacherReport,
-    TemperatureReport, TrainingReport,
+    CalibrationReport, EpochReport, EvaluationReport, Fact, FiltersReport, MeasuredPart, MemberWeight, ModelReport,
+    TeacherReport, TemperatureReport, TrainingReport,
 };
-use crate::stages::model::{Model, ModelRecord, VoteTemperature};
+use crate::stages::model::{Member, Model, ModelRecord, VoteTemperature};
 use crate::train::EpochRecord;
 
 /// Everything the page says about one model.
@@ -16,7 +16,8 @@ pub(in crate::stages) fn describe(model: &Model) -> Result<ModelReport> {
     let record = &model.record;
     let members = match model.is_ensemble() {
         true => {
-            record.members.iter().map(|member| MemberWeight { model: member.name.to_string(), weight: member.weight }).collect()
+            let weight = |member: &Member| MemberWeight { model: member.name.to_string(), weight: member.weight };
+            record.members.iter().filter(|member| member.has_vote()).map(weight).collect()
         }
         false => Vec::new(),
     };
@@ -35,6 +36,7 @@ pub(in crate::stages) fn describe(model: &Model) -> Result<ModelReport> {
         }),
         training: if model.is_ensemble() { None } else { Some(training(model)?) },
         test: record.test.as_ref().or(record.validation.as_ref()).map(EvaluationReport::try_from).transpose()?,
+        part: if record.test.is_some() { MeasuredPart::Test } else { MeasuredPart::Validation },
         filters: if model.is_ensemble() { None } else { filters(model) },
     })
 }
@@ -60,7 +62,13 @@ fn description(model: &Model) -> String {
             "equal" => "equal weights",
             _ => "given weights",
         };
-        return format!("soft vote of {}, {weights}", model.members.len());
+        let (voters, others): (Vec<&Member>, Vec<&Member>) = model.record.members.iter().partition(|member| member.has_vote());
+        let others: Vec<&str> = others.iter().map(|member| member.name.as_str()).collect();
+        let without = match others.as_slice() {
+            [] => String::new(),
+            others => format!("; {} left out, with a weight of 0", others.join(", ")),
+        };
+        return format!("soft vote of {}, {weights}{without}", voters.len());
     }
     let layers = &model.members[0].architecture.layers;
     let count = |wanted: fn(&Layer) -> bool| count_layers(layers, wanted);
@@ -96,6 +104,7 @@ fn training(model: &Model) -> Result<TrainingReport> {
     let train = &metrics["train"];
     Ok(TrainingReport {
         images: model.record.images as u64,
+        remarks: remarks(train),
         settings: facts(&train["settings"]),
         epochs: history
             .iter()
@@ -114,6 +123,57 @@ fn training(model: &Model) -> Result<TrainingReport> {
         seconds: train["seconds"].as_f64().unwrap_or(0.0),
         images_per_second: train["images_per_second"].as_f64().unwrap_or(0.0),
     })
+}
+
+/// What is to be said of a training beside its figures and settings, from the part of `metrics.json` about it.
+fn remarks(train: &Value) -> Vec<Fact> {
+    let mut remarks = Vec::new();
+    let mut say = |name: &str, value: String| remarks.push(Fact { name: name.to_owned(), value });
+    let diverged = |divergence: &Value| {
+        let (what, number) =
+            (divergence["what"].as_str().unwrap_or("the loss"), |name: &str| divergence[name].as_u64().unwrap_or(0));
+        format!("{what} was no finite number in epoch {}, step {}", number("epoch"), number("step"))
+    };
+    let asked = &train["settings"]["epochs"];
+    if train["epochs"] != *asked {
+        say("Epochs asked for", asked.to_string());
+    }
+    if train["diverged"].is_object() {
+        say("Ended by", format!("divergence: {}", diverged(&train["diverged"])));
+    }
+    match train["chosen"].as_str() {
+        Some("average") => say("Weights kept", "the average over the steps".to_owned()),
+        Some("last") => say("Weights kept", "those after the last step".to_owned()),
+        _ => {}
+    }
+    let first = &train["first"];
+    if first.is_object() {
+        let best = match first["best_epoch"].as_u64().filter(|_| train["epochs"] != *asked) {
+            Some(best) => format!(", of which {best} was best"),
+            None => String::new(),
+        };
+        let best = best + if first["diverged"].is_object() { " (it diverged later)" } else { "" };
+        say(
+            "Trained twice",
+            format!(
+                "on {} images for {} epochs{best}, with which the figures on the validation part were taken; then from the start on all \
+                 {} images of both parts, at the same learning rates",
+                first["images"], first["epochs"], train["images"]
+            ),
+        );
+    }
+    if train["lost_refit"].is_object() {
+        let how = diverged(&train["lost_refit"]);
+        say(
+            "Second training",
+            format!("on both parts, lost by divergence: {how}; this is the first, on the training part alone"),
+        );
+    }
+    let (wanted, had) = (plain(&train["settings"]["precision"]), plain(&train["precision"]));
+    if !train["precision"].is_null() && wanted != had {
+        say("Computed in", format!("{had}: the machine has no instructions for {wanted}"));
+    }
+    remarks
 }
 
 /// The fields of an object that are set, as they would be written in a line.

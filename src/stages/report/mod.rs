@@ -167,7 +167,7 @@ impl ReportStage {
             Some(StageRecord { name: source.id.to_string(), kind: source.kind.to_owned(), inputs, key, output })
         });
         Provenance {
-            seed: self.seed,
+            seed: Some(self.seed),
             dataset_digest: models.first().map(|model| model.record.dataset.to_string()).unwrap_or_default(),
             facts: vec![fact("atelier", env!("CARGO_PKG_VERSION")), fact("target", std::env::consts::ARCH)],
             stages: stages.collect(),

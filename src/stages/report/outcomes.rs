@@ -26,11 +26,12 @@ fn search(stage: &str, record: SearchRecord) -> TuningReport {
         status: match trial.status {
             Status::Finished => TrialStatus::Complete,
             Status::Pruned => TrialStatus::Pruned,
-            Status::Diverged => TrialStatus::Failed,
+            Status::Diverged | Status::Failed => TrialStatus::Failed,
         },
         value: trial.value,
         epochs: trial.reports.last().map_or(0, |report| report.epoch.get() as u64),
         parameters: trial.parameters.clone(),
+        reason: trial.reason.clone(),
     };
     let tuned = record.tuned;
     TuningReport {
