@@ -157,7 +157,8 @@ pub fn parse<K: Kind>(file: &str, text: &str, overrides: &[Override]) -> Result<
         problems.add_with_help(root.place, message, "start with `version: 1`");
         return Err(problems);
     }
-    for given in overrides {
+    let (seeds, others): (Vec<&Override>, Vec<&Override>) = overrides.iter().partition(|given| given.is_seeds());
+    for given in seeds.into_iter().chain(others) {
         overrides::apply(&mut root, given, &["name", "seed", "artifacts"], &mut problems);
     }
     let header: Option<Header> = de::read(&root, None, &mut problems, &mut Vec::new());

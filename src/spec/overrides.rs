@@ -31,6 +31,13 @@ impl FromStr for Override {
     }
 }
 
+impl Override {
+    /// Whether it says how many seeds a stage has. Such come first, whatever their order: which names stand for further seeds follows from them.
+    pub(super) fn is_seeds(&self) -> bool {
+        self.0.split_once('=').is_some_and(|(path, _)| path.split('.').count() == 2 && path.ends_with(".seeds"))
+    }
+}
+
 /// One name of a path and where it stands.
 struct Step<'a> {
     name: &'a str,

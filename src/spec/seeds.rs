@@ -197,7 +197,8 @@ stages:
         -S | second-2.epochs=5
            | ^^^^^^^^
         ");
-        assert!(read(TEXT, &["first.epochs=5"]).is_ok());
+        let later = read(TEXT, &["second-2.epochs=5", "second.seeds=2"]).unwrap_err().to_string();
+        assert!(later.contains("write `second.epochs=…`") && read(TEXT, &["second.epochs=5"]).is_ok(), "{later}");
     }
 
     #[test]

@@ -313,7 +313,7 @@ pub struct EarlyStopping {
     pub min_delta: NonNegative,
     /// Whether the weights of the best epoch become the model; else those of the last.
     pub restore_best: bool,
-    /// What becomes of a training that diverges after an epoch that `restore_best` would give back.
+    /// What becomes of a training that diverges after an epoch that `restore_best` would give back; `keep` unless given.
     #[serde(skip_serializing_if = "OnDivergence::is_keep")]
     pub on_divergence: OnDivergence,
 }
