@@ -139,7 +139,8 @@ fn every_statement_about_a_model_is_that_of_its_files() {
     assert_eq!(pupil["teacher"]["test_accuracy"], vote["test"]["accuracy"]);
     let table = workshop.pipeline(&["metrics"]).expect(0).stdout;
     let printed = table.lines().find(|line| line.starts_with("vote ")).unwrap().replace(',', "");
-    assert!(printed.split_whitespace().any(|cell| cell == vote["parameters"].to_string()), "{table}");
+    let parameters = vote["parameters"].to_string();
+    assert!(printed.split_whitespace().any(|cell| cell == parameters), "{table}");
     // The scored file says what the vote says.
     let manifest = json("artifacts/predictions.csv.manifest.json");
     assert!(
