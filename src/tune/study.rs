@@ -426,7 +426,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut study = Study::open(settings(), folder.path()).unwrap();
         let error = study
-            .run::<anyhow::Error>(count(1), &Silent, |_, report| {
+            .run::<_, anyhow::Error>(count(1), &Silent, |_, report| {
                 report(Epochs::new(2).unwrap(), 0.5);
                 Ok(0.5)
             })
