@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{AdamOptions, AdamwOptions, Clip, OptimizerOptions, PruneOptions, ScheduleOptions};
+use crate::fault::{self, Fault};
 use crate::graph::{DataRef, ModelRef, ParametersRef};
 use crate::nn::{ModelOptions, Views};
 use crate::units::{BatchSize, Count, Epochs, NonNegative, Positive, Probability, Seeds};
@@ -225,44 +226,55 @@ impl TrainSettings {
     /// # Errors
     /// Says which options contradict each other and what to do.
     pub fn check(&self) -> Result<(), String> {
+        fault::none(self.faults()).map_err(|fault| fault.to_string())
+    }
+
+    /// What contradicts each other in the settings.
+    pub fn faults(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
         let (warm_up, epochs) = (self.warm_up.get(), self.epochs.get());
         if warm_up > 0.0 && matches!(self.schedule, ScheduleOptions::OneCycle(_)) {
-            return Err(
-                "`one_cycle` rises to its peak by itself; leave out `warm_up`, or set `schedule.one_cycle.warm_up`".into()
-            );
-        }
-        if warm_up >= epochs as f64 {
-            return Err(format!("`warm_up` of {warm_up} epochs leaves nothing of the {epochs} `epochs`; make it shorter"));
+            let help = "leave out `warm_up`, or set `schedule.one_cycle.warm_up`";
+            faults.push(Fault::new(&["warm_up"], "`one_cycle` rises to its peak by itself", help));
+        } else if warm_up >= epochs as f64 {
+            let message = format!("`warm_up` of {warm_up} epochs leaves nothing of the {epochs} `epochs`");
+            faults.push(Fault::new(&["warm_up"], message, "make it shorter"));
         }
         if let OptimizerOptions::Sgd(sgd) = &self.optimizer
             && sgd.nesterov
             && sgd.momentum.get() == 0.0
         {
-            return Err("`nesterov` needs a `momentum` above 0; set `nesterov: false` for plain gradient descent".into());
+            let help = "set `nesterov: false` for plain gradient descent";
+            faults.push(Fault::new(&["optimizer", "sgd", "momentum"], "`nesterov` needs a `momentum` above 0", help));
         }
-        let below_one = |name: &str, value: Probability| {
-            if value.get() < 1.0 { Ok(()) } else { Err(format!("`{name}` must be below 1, or nothing is ever learned")) }
+        let mut below_one = |path: &[&str], value: Probability| {
+            if value.get() >= 1.0 {
+                let name = path.last().expect("a path has a part");
+                faults.push(Fault::new(path, format!("`{name}` must be below 1, or nothing is ever learned"), ""));
+            }
         };
         match &self.optimizer {
-            OptimizerOptions::Adamw(AdamwOptions { beta_1, beta_2, .. })
-            | OptimizerOptions::Adam(AdamOptions { beta_1, beta_2, .. }) => {
-                below_one("beta_1", *beta_1)?;
-                below_one("beta_2", *beta_2)?;
+            OptimizerOptions::Adamw(AdamwOptions { beta_1, beta_2, .. }) => {
+                below_one(&["optimizer", "adamw", "beta_1"], *beta_1);
+                below_one(&["optimizer", "adamw", "beta_2"], *beta_2);
             }
-            OptimizerOptions::Sgd(sgd) => below_one("momentum", sgd.momentum)?,
-            OptimizerOptions::Muon(muon) => below_one("momentum", muon.momentum)?,
+            OptimizerOptions::Adam(AdamOptions { beta_1, beta_2, .. }) => {
+                below_one(&["optimizer", "adam", "beta_1"], *beta_1);
+                below_one(&["optimizer", "adam", "beta_2"], *beta_2);
+            }
+            OptimizerOptions::Sgd(sgd) => below_one(&["optimizer", "sgd", "momentum"], sgd.momentum),
+            OptimizerOptions::Muon(muon) => below_one(&["optimizer", "muon", "momentum"], muon.momentum),
         }
-        below_one("label_smoothing", self.label_smoothing)?;
+        below_one(&["label_smoothing"], self.label_smoothing);
         let peak = self.optimizer.learning_rate();
         if let ScheduleOptions::Cosine(cosine) = &self.schedule
             && cosine.final_rate.get() > peak
         {
-            return Err(format!(
-                "`final_rate` of {} is above the `learning_rate` of {peak} from which it falls",
-                cosine.final_rate
-            ));
+            let rate = cosine.final_rate;
+            let message = format!("`final_rate` of {rate} is above the `learning_rate` of {peak} from which it falls");
+            faults.push(Fault::new(&["schedule", "cosine", "final_rate"], message, ""));
         }
-        Ok(())
+        faults
     }
 }
 

@@ -248,6 +248,24 @@ const TABLE: &[[&str; 4]] = &[
         "",
         "  t: { train: { data: parts, model: { layers: [flatten, { dense: { units: 10 } }] } } }",
     ],
+    [
+        "  t: { train: { data: parts, model: mlp, epochs: 3, warm_up: 3 } }",
+        "`warm_up` of 3 epochs leaves nothing of the 3 `epochs`",
+        "make it shorter",
+        "  t: { train: { data: parts, model: mlp, epochs: 3, warm_up: 2 } }",
+    ],
+    [
+        "  t: { train: { data: parts, model: mlp, warm_up: 1, schedule: one_cycle } }",
+        "`one_cycle` rises to its peak by itself",
+        "leave out `warm_up`",
+        "  t: { train: { data: parts, model: mlp, schedule: one_cycle } }",
+    ],
+    [
+        "  t: { train: { data: parts, model: mlp, optimizer: { sgd: { momentum: 0 } } } }",
+        "`nesterov` needs a `momentum` above 0",
+        "set `nesterov: false`",
+        "  t: { train: { data: parts, model: mlp, optimizer: { sgd: { momentum: 0, nesterov: false } } } }",
+    ],
     // Numbers.
     [
         "  t: { train: { data: parts, model: mlp, epochs: 1000000000000000000 } }",
@@ -337,6 +355,17 @@ artifacts: /"#;
     ] {
         assert!(found.iter().any(|problem| problem.message.contains(expected)), "{expected} is not in\n{found}");
     }
+}
+
+/// A fault of several settings together stands where one of them is written, not at the stage.
+#[test]
+fn settings_that_contradict_each_other_are_shown_where_they_stand() {
+    let found = problems(
+        "  t: { train: { data: parts, model: mlp, epochs: 3, warm_up: 3, label_smoothing: 1, optimizer: { adam: { beta_2: 1 } } } }",
+    )
+    .unwrap_err();
+    let columns: Vec<usize> = found.iter().map(|problem| problem.place.column()).collect();
+    assert_eq!(columns, [62, 82, 114], "{found}");
 }
 
 #[test]

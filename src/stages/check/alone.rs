@@ -24,21 +24,15 @@ impl Checker<'_> {
                 self.columns(id, &options.columns);
             }
             StageKind::Split(options) => self.faults(id, &[], options.faults()),
-            StageKind::Train(options) => self.settings(id, &[], options.settings().check()),
-            StageKind::Distill(options) => self.settings(id, &[], options.settings().check()),
-            StageKind::Tune(options) => self.settings(id, &["train"], options.train.check()),
+            StageKind::Train(options) => self.faults(id, &[], options.settings().faults()),
+            StageKind::Distill(options) => self.faults(id, &[], options.settings().faults()),
+            StageKind::Tune(options) => self.faults(id, &["train"], options.train.faults()),
             StageKind::Score(options) => {
                 self.columns(id, &options.columns);
                 let classes = self.facts.models.get(&options.model.model).and_then(|model| model.classes.as_ref()).map(Vec::len);
                 self.faults(id, &[], options.faults(classes));
             }
             _ => {}
-        }
-    }
-
-    fn settings(&mut self, id: &StageId, path: &[&str], checked: Result<(), String>) {
-        if let Err(message) = checked {
-            self.problem(id, path, message, "");
         }
     }
 
