@@ -46,7 +46,6 @@ impl Checker<'_> {
             (false, true) => "on which the temperature is fitted",
             (false, false) => "on which the vote is measured",
         };
-        let data = self.facts.data.get(options.data.stage()).cloned();
         let found = self.out_of_fold(id, &options.models, &options.data);
         let is_honest = match &found {
             Some(found) => {
@@ -73,8 +72,12 @@ impl Checker<'_> {
         }
         let mut chosen: BTreeSet<Rc<Use>> = BTreeSet::new();
         if fits_weights || fits_temperature {
-            let part = if found.is_some() { Part::Train } else { Part::Validation };
-            chosen.extend(data.and_then(|data| data.used(Purpose::Chosen, part, id, options.data.stage())));
+            let fitted_on = match &found {
+                Some(found) => found.folds.iter().collect(),
+                None => vec![options.data.stage()],
+            };
+            let used = |name: &StageId| self.facts.data.get(name)?.used(Purpose::Chosen, Part::Validation, id, name);
+            chosen.extend(fitted_on.into_iter().filter_map(used));
         }
         let members: Vec<&ModelFacts> = options.models.iter().filter_map(|model| self.facts.models.get(model.stage())).collect();
         if let Some(first) = members.first() {
