@@ -26,7 +26,7 @@ use crate::units::counted;
 
 /// Checks every stage, after those it reads.
 pub(super) fn check(spec: &Spec<StageKind>) -> (Facts, Problems) {
-    let mut checker = Checker { spec, facts: Facts::default(), problems: Problems::new() };
+    let mut checker = Checker { spec, facts: Facts::default(), problems: Problems::new(), tries: search::MOST_TRIES };
     for stage in spec.graph.order().filter_map(|id| spec.stage(id)) {
         match checker.facts.models.get(&stage.entry).cloned() {
             // A further seed: what is wrong with it was said of the first.
@@ -50,6 +50,8 @@ struct Checker<'a> {
     spec: &'a Spec<StageKind>,
     facts: Facts,
     problems: Problems,
+    /// How many combinations of searches are still looked at.
+    tries: usize,
 }
 
 impl Checker<'_> {
@@ -222,15 +224,15 @@ impl Checker<'_> {
             let message = format!("`refit` adds the validation part, but `{}` has none", options.data);
             self.problem(id, &["refit"], message, "put a `split` stage before, or leave out `refit`");
         }
-        let tune = options.params.as_ref().and_then(|params| self.spec.stage(params.stage()));
-        if let Some(StageSpec { kind: StageKind::Tune(tune), .. }) = tune
-            && let Some(searched) = self.facts.data.get(tune.data.stage())
-        {
+        if let Some(found) = options.params.as_ref().and_then(|params| self.facts.searches.get(params.stage())) {
             let misfit = |found: &Parameters| {
                 let fits = options.with_parameters(found).map_err(|error| error.to_string());
                 fits.and_then(|options| search::against(&options.model, &options.settings(), &data)).err()
             };
-            if let Some(error) = foresee(tune, false, searched).possible.iter().find_map(misfit) {
+            let looked_at = found.len().min(self.tries);
+            let error = found[..looked_at].iter().find_map(misfit);
+            self.tries -= looked_at;
+            if let Some(error) = error {
                 self.problem(id, &["params"], format!("what the search finds may not fit: {error}"), "");
             }
         }
@@ -319,7 +321,11 @@ impl Checker<'_> {
             let message = format!("trials are judged on the validation part, but `{}` has none", options.data);
             self.problem(id, &["data"], message, "put a `split` stage before");
         }
-        for (path, error) in foresee(options, is_told, &data).problems {
+        let base = TrainOptions::new(options.data.clone(), options.model.clone(), options.train.clone());
+        let can_be = |options: &TrainOptions| search::against(&options.model, &options.settings(), &data);
+        let Foreseen { possible, problems } = search::foresee(&options.search, &base, is_told, &mut self.tries, &can_be);
+        self.facts.searches.insert(id.clone(), possible);
+        for (path, error) in problems {
             let place = ["search"].into_iter().chain(path.as_deref()).collect::<Vec<_>>();
             self.problem(id, &place, error, "");
         }
@@ -405,10 +411,4 @@ impl Checker<'_> {
         let help = format!("`{export}` exports {}", names.join(", "));
         self.problem(id, path, format!("`{model}` is not among the models of `{export}`"), &help);
     }
-}
-
-/// What can be told of a search before it runs.
-fn foresee(options: &TuneOptions, is_told: bool, data: &DataFacts) -> Foreseen {
-    let base = TrainOptions::new(options.data.clone(), options.model.clone(), options.train.clone());
-    search::foresee(&options.search, &base, is_told, &|options| search::against(&options.model, &options.settings(), data))
 }

@@ -11,6 +11,7 @@ use super::score::TrainedOn;
 use crate::data::{ImageShape, Part};
 use crate::digest::Digest;
 use crate::graph::StageId;
+use crate::tune::Parameters;
 
 /// What is known of raw files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,6 +143,8 @@ pub(super) struct Facts {
     pub searches: BTreeMap<StageId, SearchFacts>,
     /// What stages that make models make.
     pub models: BTreeMap<StageId, ModelFacts>,
+    /// What searches may find: combinations that can be trained, with the ends of all ranges among them.
+    pub searches: BTreeMap<StageId, Vec<Parameters>>,
     /// The models in each export.
     pub exports: BTreeMap<StageId, Vec<StageId>>,
     /// Files to train on and files to test with that one stage puts together, and so compares by their content.

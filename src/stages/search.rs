@@ -1,35 +1,38 @@
 //! What a search may come to, found out before it runs: whether each end of a range, and each choice, can be trained beside some
 //! of the others. What lies between, and combinations of which only some can be, are left to the trials, which may fail.
 
+use std::collections::BTreeSet;
+
 use super::facts::DataFacts;
 use crate::nn::{Architecture, ModelOptions, Normalisation};
 use crate::train::{TrainOptions, TrainSettings};
 use crate::tune::{Parameters, SearchSpace};
 
 /// Combinations that are tried for one value before it is given the benefit of the doubt.
-const MOST_TRIES: usize = 512;
+const MOST_TRIES_OF_A_VALUE: usize = 512;
 
-/// Combinations that are tried for a whole search.
-const MOST_TRIES_ALTOGETHER: usize = 4096;
+/// Combinations that are tried for all searches of a pipeline: a fraction of a second. What is beyond, the trials find out.
+pub(super) const MOST_TRIES: usize = 8192;
 
 /// What is known of a search before it runs.
 #[derive(Debug, Default)]
 pub(super) struct Foreseen {
-    /// Combinations that can be trained; every extreme value that can be is in one of them, unless there are too many to look.
+    /// Combinations that can be trained; every extreme value that can be is in one of them, unless there are too many to look at.
     pub possible: Vec<Parameters>,
     /// What cannot be: a parameter, or nothing where it is the search as a whole, and why.
     pub problems: Vec<(Option<String>, String)>,
 }
 
-/// Tries the extremes of `space` on `base`. A training is possible if `can_be` has nothing against it. Where something `is_told` of the
-/// base already, only paths and values are looked at, each by itself.
+/// Tries the extremes of `space` on `base`, as long as there are tries `left`. A training is possible if `can_be` has nothing against
+/// it. Where something `is_told` of the base already, only paths and values are looked at, each by itself.
 pub(super) fn foresee(
     space: &SearchSpace,
     base: &TrainOptions,
     is_told: bool,
+    left: &mut usize,
     can_be: &dyn Fn(&TrainOptions) -> Result<(), String>,
 ) -> Foreseen {
-    let mut foresight = Foresight { space, base, can_be, left: MOST_TRIES_ALTOGETHER, foreseen: Foreseen::default() };
+    let mut foresight = Foresight { space, base, can_be, left, witnessed: BTreeSet::new(), foreseen: Foreseen::default() };
     let known = foresight.each_by_itself();
     if !is_told {
         foresight.all_together(&known);
@@ -44,7 +47,9 @@ struct Foresight<'a> {
     space: &'a SearchSpace,
     base: &'a TrainOptions,
     can_be: &'a dyn Fn(&TrainOptions) -> Result<(), String>,
-    left: usize,
+    left: &'a mut usize,
+    /// Values, by path, that a possible combination has.
+    witnessed: BTreeSet<(String, String)>,
     foreseen: Foreseen,
 }
 
@@ -68,9 +73,12 @@ impl<'a> Foresight<'a> {
     }
 
     /// Why `value` cannot stand at `path` whatever is chosen `above`; nothing if it can.
-    fn misfit(&self, path: &str, value: &serde_json::Value, above: &[Extremes<'_>]) -> Option<String> {
+    fn misfit(&mut self, path: &str, value: &serde_json::Value, above: &[Extremes<'_>]) -> Option<String> {
         let mut first = None;
-        for number in 0..combinations(above).min(MOST_TRIES) {
+        for number in 0..combinations(above).min(MOST_TRIES_OF_A_VALUE) {
+            if !self.may_try() {
+                return None;
+            }
             let mut parameters = combination(above, number);
             if !self.space.is_active(path, &parameters) {
                 continue;
@@ -90,7 +98,10 @@ impl<'a> Foresight<'a> {
             return;
         }
         // Most searches are done with after as many combinations as the longest list of choices has.
-        for round in 0..known.iter().map(|(_, values)| values.len()).max().unwrap_or(0).min(MOST_TRIES_ALTOGETHER) {
+        for round in 0..known.iter().map(|(_, values)| values.len()).max().unwrap_or(0) {
+            if !self.may_try() {
+                return;
+            }
             let parameters =
                 known.iter().map(|(path, values)| ((*path).to_owned(), values[round % values.len()].clone())).collect();
             _ = self.attempt(parameters);
@@ -123,10 +134,10 @@ impl<'a> Foresight<'a> {
 
     /// Why no combination in which `path` has `value` can be trained; nothing if one can, or if they are too many to tell.
     fn never(&mut self, path: &str, value: &serde_json::Value, known: &[Extremes<'a>]) -> Option<String> {
-        let is_in = |parameters: &Parameters| parameters.get(path) == Some(value);
-        if self.foreseen.possible.iter().any(is_in) {
+        if self.witnessed.contains(&(path.to_owned(), value.to_string())) {
             return None;
         }
+        let is_in = |parameters: &Parameters| parameters.get(path) == Some(value);
         // What is chosen above varies soonest.
         let is_above = |other: &str| path.strip_prefix(other).is_some_and(|rest| rest.starts_with('.'));
         let mut others: Vec<Extremes<'a>> = known.iter().filter(|(other, _)| *other != path).cloned().collect();
@@ -135,10 +146,10 @@ impl<'a> Foresight<'a> {
         let (mut first, mut tries) = (None, 0);
         // All at their first, all at their last, and then the rest.
         for number in [0, all - 1].into_iter().chain(1..all.saturating_sub(1)) {
-            if tries == MOST_TRIES || self.left == 0 {
+            tries += 1;
+            if tries > MOST_TRIES_OF_A_VALUE || !self.may_try() {
                 return None;
             }
-            (tries, self.left) = (tries + 1, self.left - 1);
             let mut parameters = combination(&others, number);
             parameters.insert(path.to_owned(), value.clone());
             if !is_in(&self.space.active(parameters.clone())) {
@@ -156,8 +167,16 @@ impl<'a> Foresight<'a> {
     fn attempt(&mut self, parameters: Parameters) -> Result<(), String> {
         let active = self.space.active(parameters);
         self.judge(&active)?;
+        self.witnessed.extend(active.iter().map(|(path, value)| (path.clone(), value.to_string())));
         self.foreseen.possible.push(active);
         Ok(())
+    }
+
+    /// Takes one of the tries that are left.
+    fn may_try(&mut self) -> bool {
+        let may = *self.left > 0;
+        *self.left = self.left.saturating_sub(1);
+        may
     }
 
     fn judge(&self, parameters: &Parameters) -> Result<(), String> {
@@ -227,7 +246,17 @@ mod tests {
         let mut json = json!({"data": "parts", "model": {"mlp": {}}});
         json.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
         let base: TrainOptions = serde_json::from_value(json).unwrap();
-        foresee(&serde_json::from_value(space).unwrap(), &base, false, &|options| options.settings().check())
+        foresee(&serde_json::from_value(space).unwrap(), &base, false, &mut { MOST_TRIES }, &|options| options.settings().check())
+    }
+
+    #[test]
+    fn a_search_too_large_to_look_at_is_left_to_its_trials() {
+        let base: TrainOptions = serde_json::from_value(json!({"data": "parts", "model": {"mlp": {}}})).unwrap();
+        let choices: Vec<u64> = (1..=10_000).collect();
+        let space = serde_json::from_value(json!({"epochs": {"choice": choices}, "warm_up": {"choice": [0, 3]}})).unwrap();
+        let mut left = 100;
+        let foreseen = foresee(&space, &base, false, &mut left, &|options| options.settings().check());
+        assert_eq!((foreseen.problems.len(), left), (0, 0));
     }
 
     fn problems(settings: Value, space: Value) -> String {
