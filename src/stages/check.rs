@@ -224,7 +224,7 @@ impl Checker<'_> {
             let message = format!("`refit` adds the validation part, but `{}` has none", options.data);
             self.problem(id, &["refit"], message, "put a `split` stage before, or leave out `refit`");
         }
-        if let Some(found) = options.params.as_ref().and_then(|params| self.facts.searches.get(params.stage())) {
+        if let Some(found) = options.params.as_ref().and_then(|params| self.facts.possible.get(params.stage())) {
             let misfit = |found: &Parameters| {
                 let fits = options.with_parameters(found).map_err(|error| error.to_string());
                 fits.and_then(|options| search::against(&options.model, &options.settings(), &data)).err()
@@ -324,7 +324,7 @@ impl Checker<'_> {
         let base = TrainOptions::new(options.data.clone(), options.model.clone(), options.train.clone());
         let can_be = |options: &TrainOptions| search::against(&options.model, &options.settings(), &data);
         let Foreseen { possible, problems } = search::foresee(&options.search, &base, is_told, &mut self.tries, &can_be);
-        self.facts.searches.insert(id.clone(), possible);
+        self.facts.possible.insert(id.clone(), possible);
         for (path, error) in problems {
             let place = ["search"].into_iter().chain(path.as_deref()).collect::<Vec<_>>();
             self.problem(id, &place, error, "");

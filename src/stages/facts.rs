@@ -144,7 +144,7 @@ pub(super) struct Facts {
     /// What stages that make models make.
     pub models: BTreeMap<StageId, ModelFacts>,
     /// What searches may find: combinations that can be trained, with the ends of all ranges among them.
-    pub searches: BTreeMap<StageId, Vec<Parameters>>,
+    pub possible: BTreeMap<StageId, Vec<Parameters>>,
     /// The models in each export.
     pub exports: BTreeMap<StageId, Vec<StageId>>,
     /// Files to train on and files to test with that one stage puts together, and so compares by their content.
