@@ -20,6 +20,7 @@ mod status;
 mod text;
 #[cfg(test)]
 mod toy;
+mod wording;
 
 use std::process::ExitCode;
 

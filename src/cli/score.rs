@@ -10,7 +10,8 @@ use super::exit::{Exit, Failure};
 use super::progress::{Mode, Standalone};
 use super::signals;
 use super::text::{Paint, Style, complain, duration, json_line, number, print};
-use crate::data::csv::{CsvOptions, Header, PixelPattern};
+use super::wording::in_options;
+use crate::data::csv::{CsvOptions, Delimiter, Header, PixelPattern};
 use crate::data::pattern::Pattern;
 use crate::engine::{Cancel, Signal, SystemClock};
 use crate::fs::{self, Claim};
@@ -73,11 +74,11 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "COLUMN")]
     passthrough: Vec<String>,
 
-    /// The column that holds the label, if there is one
+    /// The column that holds the label, if there is one: its name, or its place (first, last or a number)
     #[arg(long, value_name = "COLUMN", default_value = "label")]
     label: String,
 
-    /// The names of the pixel columns, with `n` in braces where the number stands
+    /// The names of the pixel columns, with `n` in braces where the number stands, or `row` and `column`; usual ones are recognised
     #[arg(long, value_name = "PATTERN", default_value = "pixel{n}", value_parser = read_text::<PixelPattern>)]
     pixels: PixelPattern,
 
@@ -85,9 +86,13 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "WHETHER", default_value = "auto", value_parser = read_text::<Header>)]
     header: Header,
 
-    /// A further column that may be there and is passed over; may be repeated
+    /// A further column that may be there and is passed over, `*` for all; may be repeated
     #[arg(long, value_name = "COLUMN")]
     ignore: Vec<String>,
+
+    /// What stands between two columns: auto, comma, semicolon, tab, bar or space
+    #[arg(long, value_name = "WHAT", default_value = "auto", value_parser = read_text::<Delimiter>)]
+    delimiter: Delimiter,
 
     /// What computes: kernels or tract; the kernels where they cover the model, else tract, unless given
     #[arg(long, value_name = "ENGINE", value_parser = read_text::<Engine>)]
@@ -139,7 +144,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
             pixels: arguments.pixels.clone(),
             header: arguments.header,
             ignore: arguments.ignore.clone(),
+            delimiter: arguments.delimiter,
         },
+        wording: in_options,
         passthrough: arguments.passthrough.clone(),
         format,
         output_columns: arguments.columns.clone(),

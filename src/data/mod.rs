@@ -19,6 +19,7 @@ mod seen;
 pub mod split;
 mod store;
 mod view;
+pub mod waiting;
 
 pub use error::DataError;
 pub use files::{FileList, RawFile};

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 
-use super::open::decompress;
+use super::open::unpack;
 use crate::digest::{Digest, Digester};
 use crate::fs;
 
@@ -33,7 +33,7 @@ impl Seen {
     pub(super) fn open(&self, path: &Path) -> Result<Box<dyn Read + Send>> {
         let open = Open { source: Box::new(fs::open(path)?), digester: Digester::default() };
         let watched = Watched { open: Some(Box::new(open)), path: path.to_owned(), seen: self.clone() };
-        decompress(watched).with_context(|| format!("cannot read `{}`", path.display()))
+        unpack(path, watched)
     }
 
     /// Reads a whole file as it is.

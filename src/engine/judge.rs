@@ -3,9 +3,9 @@
 //! Forecasts and runs judge by the same function, so what `plan` says is what `run` does.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Result, ensure};
 
 use super::key::{KeyParts, Reason};
 use super::lockfile::Record;
@@ -125,19 +125,59 @@ pub(super) fn outside_files(stage: &dyn Stage, inputs: &BTreeMap<StageId, Source
 
 /// Names files by their paths below the deepest folder that holds them all.
 fn below_their_folder(paths: Vec<PathBuf>) -> Result<BTreeMap<String, PathBuf>> {
-    let mut folder: Option<PathBuf> = None;
-    for path in &paths {
-        let parent = path.parent().with_context(|| format!("`{}` is not a file", path.display()))?;
-        folder = Some(match folder {
-            None => parent.to_owned(),
-            Some(folder) => shared_folder(&folder, parent),
-        });
+    let mut named: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for (name, path) in names_of(&paths)?.into_iter().zip(paths) {
+        if let Some(other) = named.get(&name) {
+            let (one, two) = (other.display(), path.display());
+            ensure!(steps(other) == steps(&path), "`{one}` and `{two}` lie so that their names in a key would be the same");
+        }
+        named.insert(name, path);
     }
-    let folder = folder.unwrap_or_default();
-    let name = |path: PathBuf| -> Result<(String, PathBuf)> {
-        Ok((slashed(path.strip_prefix(&folder).expect("the folder is a prefix of every path"))?, path))
-    };
-    paths.into_iter().map(name).collect()
+    Ok(named)
+}
+
+/// The name of each path, without the machine's folders. Where a path that begins at the root stands beside one that does not, or paths lead
+/// upwards in different ways, the working folder is called `here`, those above it `above`, and the root `root`.
+fn names_of(paths: &[PathBuf]) -> Result<Vec<String>> {
+    if let Ok(names) = stripped(paths).iter().map(|path| slashed(path)).collect() {
+        return Ok(names);
+    }
+    let steps: Vec<(bool, usize, PathBuf)> = paths.iter().map(|path| steps(path)).collect();
+    let highest = steps.iter().map(|(_, up, _)| *up).max().unwrap_or(0);
+    let from_one_place: Vec<PathBuf> = steps
+        .into_iter()
+        .map(|(absolute, up, below)| {
+            if absolute {
+                return Path::new("root").join(below);
+            }
+            let above: PathBuf = (up..highest).rev().map(|level| if level == 0 { "here" } else { "above" }).collect();
+            above.join(below)
+        })
+        .collect();
+    stripped(&from_one_place).iter().map(|path| slashed(path)).collect()
+}
+
+/// Whether a path begins at the root, how many folders it leads upwards, and where it leads from there.
+fn steps(path: &Path) -> (bool, usize, PathBuf) {
+    let (mut absolute, mut up, mut below) = (false, 0, PathBuf::new());
+    for part in path.components() {
+        match part {
+            Component::Prefix(_) | Component::RootDir => absolute = true,
+            Component::CurDir => {}
+            Component::ParentDir if below.pop() => {}
+            Component::ParentDir => up += usize::from(!absolute),
+            Component::Normal(name) => below.push(name),
+        }
+    }
+    (absolute, up, below)
+}
+
+/// Paths below the deepest folder that holds them all.
+fn stripped(paths: &[PathBuf]) -> Vec<PathBuf> {
+    let mut parents = paths.iter().map(|path| path.parent().unwrap_or(Path::new("")).to_owned());
+    let first = parents.next().unwrap_or_default();
+    let folder = parents.fold(first, |folder, parent| shared_folder(&folder, &parent));
+    paths.iter().map(|path| path.strip_prefix(&folder).unwrap_or(path).to_owned()).collect()
 }
 
 fn shared_folder(a: &Path, b: &Path) -> PathBuf {
@@ -159,5 +199,22 @@ mod tests {
         assert_eq!(names(&["data/x.csv", "other/x.csv"]), ["data/x.csv", "other/x.csv"]);
         assert_eq!(names(&["/a/x.csv", "/b/x.csv"]), ["a/x.csv", "b/x.csv"]);
         assert_eq!(names(&[]), [""; 0]);
+    }
+
+    #[test]
+    fn files_from_different_folders_have_names_too() {
+        let names = |paths: &[&str]| names_of(&paths.iter().map(PathBuf::from).collect::<Vec<_>>()).unwrap();
+        assert_eq!(names(&["../l/x.csv"]), ["x.csv"]);
+        assert_eq!(names(&["../l/x.csv", "../m/x.csv"]), ["l/x.csv", "m/x.csv"]);
+        assert_eq!(names(&["/abs/a.csv", "data/t.csv"]), ["root/abs/a.csv", "data/t.csv"]);
+        assert_eq!(names(&["/abs/a.csv", "../t.csv", "data/t.csv"]), ["root/abs/a.csv", "t.csv", "here/data/t.csv"]);
+        assert_eq!(names(&["../l/x.csv", "data/t.csv"]), ["l/x.csv", "here/data/t.csv"]);
+        assert_eq!(names(&["../../l/x.csv", "../m/x.csv", "x.csv"]), ["l/x.csv", "above/m/x.csv", "above/here/x.csv"]);
+        assert_eq!(names(&["./a/../x.csv", "../y.csv"]), ["here/x.csv", "y.csv"]);
+        assert_eq!(names(&["/x.csv", "y.csv"]), ["root/x.csv", "y.csv"]);
+        assert_eq!(names(&["./data/x.csv", "data/y.csv"]), ["data/x.csv", "data/y.csv"]);
+        let below = |paths: [&str; 2]| below_their_folder(paths.map(PathBuf::from).to_vec());
+        assert_eq!(below(["data/x.csv", "./data/x.csv"]).unwrap().len(), 1, "one file");
+        assert!(below(["/x.csv", "root/x.csv"]).is_err());
     }
 }

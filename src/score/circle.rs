@@ -88,6 +88,7 @@ fn collect(
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => break,
         };
+        progress.check()?; // the end of a wait is an error of the reader too
         waiting.insert(block.number, (block, result));
         while let Some((mut block, result)) = waiting.remove(&next) {
             result.unwrap_or_else(|panic| resume_unwind(panic))?;

@@ -5,12 +5,15 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
+use crate::data::csv::{Delimiter, Dialect, Note};
 use crate::data::open::{Compression, decompress};
 use crate::data::pattern::Pattern;
+use crate::data::waiting::Waiting;
 use crate::digest::{Digest, Digester};
 use crate::fs::{self, Measured};
+use crate::progress::Progress;
 
 /// What the standard input is called.
 pub(super) const STANDARD_INPUT: &str = "standard input";
@@ -77,19 +80,40 @@ impl Input {
         }
     }
 
-    /// Starts reading. Of a file, no more than `length` bytes, and no fewer.
-    pub(super) fn open(self, length: Option<u64>) -> Result<Opened> {
-        let (mut source, context): (Box<dyn BufRead + Send>, String) = match self {
-            Self::File(path) => (Box::new(Measured::open(&path, length)?), format!("cannot read `{}`", path.display())),
-            Self::Stream(name, reader) => (Box::new(BufReader::with_capacity(1 << 16, reader)), format!("cannot read {name}")),
+    /// Starts reading: of a file, no more than `length` bytes, and no fewer; `delimiter` says what stands between columns. A wait for a stream ends when `progress` is interrupted.
+    pub(super) fn open(self, length: Option<u64>, delimiter: Delimiter, progress: &dyn Progress) -> Result<Opened<'_>> {
+        let name = self.to_string();
+        let cannot_read = || format!("cannot read {name}");
+        let mut source: Box<dyn BufRead + Send + '_> = match self {
+            Self::File(path) if path.is_file() || path.is_dir() || !path.exists() => Box::new(Measured::open(&path, length)?),
+            Self::File(path) => {
+                let open = move || fs::open(&path).map_err(io::Error::other);
+                Box::new(BufReader::with_capacity(1 << 16, Waiting::new(open, progress).with_context(cannot_read)?))
+            }
+            Self::Stream(_, reader) => {
+                Box::new(BufReader::with_capacity(1 << 16, Waiting::new(move || Ok(reader), progress).with_context(cannot_read)?))
+            }
         };
-        let compression = source.fill_buf().map(Compression::of).with_context(|| context.clone())?;
-        if compression.is_none() {
-            return Ok(Opened { reader: Box::new(source), watch: None });
-        }
+        let compression = source.fill_buf().map(Compression::of).with_context(cannot_read)?;
         let seen = Arc::new(Mutex::new(Seen::default()));
-        let reader = decompress(Watched { source, seen: Arc::clone(&seen) }).context(context)?;
-        Ok(Opened { reader, watch: Some(Watch(seen)) })
+        let mut content: Box<dyn BufRead + Send + '_> = match compression {
+            Some(_) => {
+                let watched = Watched { source, seen: Arc::clone(&seen) };
+                Box::new(BufReader::with_capacity(1 << 16, decompress(watched).with_context(cannot_read)?))
+            }
+            None => source,
+        };
+        let mut first = Vec::new();
+        (&mut content).take(Dialect::SAMPLE as u64).read_to_end(&mut first).with_context(cannot_read)?;
+        let dialect = Dialect::of(&first, delimiter).map_err(|other| anyhow!("{name}: {other}"))?;
+        let whole = io::Cursor::new(first).chain(content);
+        let (reader, is_watched) = if compression.is_none() && !dialect.is_plain() {
+            // What is read is not what lies on disk, of which the digest is.
+            (dialect.normalise(Watched { source: Box::new(whole), seen: Arc::clone(&seen) }), true)
+        } else {
+            (dialect.normalise(whole), compression.is_some())
+        };
+        Ok(Opened { reader, watch: is_watched.then_some(Watch(seen)), notes: dialect.notes() })
     }
 }
 
@@ -109,21 +133,23 @@ impl fmt::Debug for Input {
 }
 
 /// An input that is being read.
-pub(super) struct Opened {
-    /// Its content, decompressed.
-    pub(super) reader: Box<dyn Read + Send>,
-    /// What is read of it before decompression, if it is compressed.
+pub(super) struct Opened<'a> {
+    /// Its content, decompressed, as UTF-8 with commas.
+    pub(super) reader: Box<dyn Read + Send + 'a>,
+    /// What is read of it as it lies on disk, if that is something else.
     pub(super) watch: Option<Watch>,
+    /// What was found about how it is written down.
+    pub(super) notes: Vec<Note>,
 }
 
-/// What was read so far, before decompression.
+/// What was read so far, as it lies on disk.
 #[derive(Default)]
 struct Seen {
     bytes: u64,
     digester: Digester,
 }
 
-/// Counts what is read of a compressed input, and digests it.
+/// Counts what is read of an input as it lies on disk, and digests it.
 pub(super) struct Watch(Arc<Mutex<Seen>>);
 
 impl Watch {
@@ -138,12 +164,12 @@ impl Watch {
     }
 }
 
-struct Watched {
-    source: Box<dyn BufRead + Send>,
+struct Watched<'a> {
+    source: Box<dyn BufRead + Send + 'a>,
     seen: Arc<Mutex<Seen>>,
 }
 
-impl Watched {
+impl Watched<'_> {
     fn note(&mut self, bytes: &[u8]) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.bytes += bytes.len() as u64;
@@ -151,7 +177,7 @@ impl Watched {
     }
 }
 
-impl Read for Watched {
+impl Read for Watched<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.source.read(buffer)?;
         self.note(&buffer[..count]);
@@ -159,7 +185,7 @@ impl Read for Watched {
     }
 }
 
-impl BufRead for Watched {
+impl BufRead for Watched<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         self.source.fill_buf()
     }

@@ -15,19 +15,21 @@ use super::shard::ROWS_PER_PART;
 use super::{Input, InputRecord, Shard};
 use crate::data::ImageShape;
 use crate::data::csv::{
-    BYTE_ORDER_MARK, CsvLayout, CsvOptions, LabelColumn, first_record, is_open as is_open_record, last_record, reader,
+    Advised, BYTE_ORDER_MARK, CsvLayout, CsvOptions, HEAD_BYTES, HEAD_ROWS, LONGEST_ROW, LabelColumn, Wanted, Wording,
+    first_record, head, is_open as is_open_record, last_record,
 };
 use crate::digest::Digester;
 use crate::fs;
-
-/// The longest row there can be: 64 MiB. Memory does not grow with the file even if a quote in it is never closed.
-const LONGEST_ROW: usize = 1 << 26;
+use crate::progress::Progress;
 
 /// What tables must look like, and how their rows go into blocks.
 pub(super) struct Expected<'a> {
     pub(super) columns: &'a CsvOptions,
     pub(super) passthrough: &'a [String],
     pub(super) shape: ImageShape,
+    pub(super) classes: &'a [String],
+    /// How options are written by the user.
+    pub(super) wording: Wording,
     /// Whether the label column must be there.
     pub(super) needs_labels: bool,
     /// About how many bytes a block has.
@@ -40,6 +42,8 @@ pub(super) struct Expected<'a> {
     pub(super) shard: Option<Shard>,
     /// How many bytes each table had when the run began, where that is known.
     pub(super) lengths: Vec<Option<u64>>,
+    /// What is told of tables, and ends the wait for a stream.
+    pub(super) progress: &'a dyn Progress,
 }
 
 /// What an earlier run has read: tables to their end, and one up to a place.
@@ -62,6 +66,8 @@ pub(super) struct Reader<'a> {
     bytes_before: u64,
     rows_before: u64,
     first: Option<Arc<Table>>,
+    /// What was said of a table and need not be said of another.
+    told: Vec<String>,
 }
 
 /// Why reading ended early.
@@ -78,7 +84,7 @@ impl From<anyhow::Error> for Stop {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(expected: Expected<'a>, start: Option<Start>, empty: Receiver<Block>, full: Sender<Block>) -> Self {
-        Self { expected, empty, full, start, next: 0, bytes_before: 0, rows_before: 0, first: None }
+        Self { expected, empty, full, start, next: 0, bytes_before: 0, rows_before: 0, first: None, told: Vec::new() }
     }
 
     /// Reads all tables.
@@ -102,11 +108,21 @@ impl<'a> Reader<'a> {
 
     fn read(&mut self, index: usize, input: Input) -> Result<(), Stop> {
         let (name, file) = (input.to_string(), input.name());
+        let Expected { columns, progress, wording, .. } = self.expected;
         let length = self.expected.lengths.get(index).copied().flatten();
         let measured = input.path().map(Path::to_owned).zip(length);
-        let mut source = Source::new(input.open(length)?, name.clone(), measured);
-        let (first, behind) = source.first_record(self.expected.block_bytes)?;
-        let table = self.table(name, file, &first)?;
+        let opened = input.open(length, columns.delimiter, progress)?;
+        let mut notes = opened.notes.clone();
+        let mut source = Source::new(opened, name.clone(), measured);
+        let (head, behind) = source.head(self.expected.block_bytes)?;
+        let table = self.table(name, file, &head)?;
+        notes.extend_from_slice(table.layout.notes());
+        for note in notes.iter().map(|note| note.in_words(wording)) {
+            if !self.told.contains(&note) {
+                progress.warn(&format!("{}: {note}", table.name));
+                self.told.push(note);
+            }
+        }
         if table.layout.has_header() {
             source.take(behind);
         }
@@ -141,7 +157,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Fills a block with the next rows; whether they are the last ones of the table.
-    fn fill(&self, block: &mut Block, source: &mut Source) -> Result<bool> {
+    fn fill(&self, block: &mut Block, source: &mut Source<'_>) -> Result<bool> {
         let global = self.rows_before + source.rows;
         block.part = global / ROWS_PER_PART;
         block.first_row = source.rows + 1;
@@ -153,15 +169,18 @@ impl<'a> Reader<'a> {
         let behind = loop {
             source.read_up_to(wanted)?;
             let is_whole = source.at_end && !source.is_cut_off()?;
-            let behind = self.cut(&source.ahead, is_whole, room, block);
-            if source.at_end && !is_whole && block.rows.is_empty() {
+            // More may be ahead than a block holds: what told the layout.
+            let length = source.ahead.len().min(wanted);
+            let at_end = source.at_end && length == source.ahead.len();
+            let behind = self.cut(&source.ahead[..length], at_end && is_whole, room, block);
+            if at_end && !is_whole && block.rows.is_empty() {
                 break source.ahead.len(); // a row that is still being written
             }
-            if source.at_end || !block.rows.is_empty() {
+            if at_end || !block.rows.is_empty() {
                 break behind;
             }
             source.check_length(wanted)?;
-            wanted = 2 * source.ahead.len().max(wanted);
+            wanted *= 2;
         };
         source.rows += block.rows.len() as u64;
         source.give(behind, &mut block.bytes);
@@ -204,7 +223,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a table that an earlier run has read to its end, and checks that it is still the same.
-    fn pass_over(&mut self, mut source: Source, record: &InputRecord) -> Result<(), Stop> {
+    fn pass_over(&mut self, mut source: Source<'_>, record: &InputRecord) -> Result<(), Stop> {
         source.skip(u64::MAX)?;
         source.rows = record.rows;
         let name = source.name.clone();
@@ -216,11 +235,12 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Understands the columns of a table from its first record.
-    fn table(&mut self, name: String, file: String, record: &ByteRecord) -> Result<Arc<Table>> {
-        let Expected { columns, passthrough, shape, needs_labels, .. } = self.expected;
+    /// Understands the columns of a table from its first records.
+    fn table(&mut self, name: String, file: String, head: &[ByteRecord]) -> Result<Arc<Table>> {
+        let Expected { columns, passthrough, shape, classes, needs_labels, wording, .. } = self.expected;
         let label = if needs_labels { LabelColumn::Required } else { LabelColumn::Optional };
-        let layout = CsvLayout::new(record, columns, shape, label, passthrough).with_context(|| name.clone())?;
+        let wanted = Wanted { columns, shape, classes, label, passthrough };
+        let layout = CsvLayout::new(head, &wanted).map_err(|error| anyhow!("{name}: {}", error.in_words(wording)))?;
         if let Some(first) = &self.first {
             let says = |has: bool| if has { "a label column" } else { "no label column" };
             let (has, had) = (layout.label().is_some(), first.layout.label().is_some());
@@ -237,8 +257,8 @@ fn changed(name: &str) -> anyhow::Error {
 }
 
 /// A table that is being read.
-struct Source {
-    reader: Box<dyn Read + Send>,
+struct Source<'a> {
+    reader: Box<dyn Read + Send + 'a>,
     watch: Option<super::input::Watch>,
     name: String,
     /// Of a file whose length at the beginning is known: where it is, and that length.
@@ -255,9 +275,9 @@ struct Source {
     digester: Digester,
 }
 
-impl Source {
-    fn new(opened: Opened, name: String, measured: Option<(PathBuf, u64)>) -> Self {
-        let Opened { reader, watch } = opened;
+impl<'a> Source<'a> {
+    fn new(opened: Opened<'a>, name: String, measured: Option<(PathBuf, u64)>) -> Self {
+        let Opened { reader, watch, .. } = opened;
         let (ahead, digester) = (Vec::new(), Digester::default());
         let (at_end, is_cut_off) = (false, None);
         Self { reader, watch, name, measured, is_cut_off, ahead, at_end, taken: 0, rows: 0, lines: 0, digester }
@@ -324,31 +344,30 @@ impl Source {
         Ok(())
     }
 
-    /// The first record of the table, and the place behind it.
-    fn first_record(&mut self, block_bytes: usize) -> Result<(ByteRecord, usize)> {
+    /// The first records of the table, which tell its layout, and the place behind the first.
+    fn head(&mut self, block_bytes: usize) -> Result<(Vec<ByteRecord>, usize)> {
         let mut wanted = block_bytes.max(BYTE_ORDER_MARK.len());
         self.read_up_to(wanted)?;
         if self.ahead.starts_with(BYTE_ORDER_MARK) {
             self.take(BYTE_ORDER_MARK.len());
         }
-        let range = loop {
-            match first_record(&self.ahead).or_else(|| last_record(&self.ahead).filter(|_| self.at_end)) {
-                Some(range) => break range,
-                None if self.at_end => return Err(anyhow!("{} is empty", self.name)),
-                None => {
-                    self.check_length(wanted)?;
-                    wanted *= 2;
-                    self.read_up_to(wanted)?;
-                }
+        loop {
+            let records = head(&self.ahead, self.at_end);
+            let are_enough = records.len() >= HEAD_ROWS || (self.ahead.len() >= HEAD_BYTES && !records.is_empty());
+            if self.at_end || are_enough {
+                ensure!(!records.is_empty(), "{} is empty", self.name);
+                let first = first_record(&self.ahead).or_else(|| last_record(&self.ahead)).unwrap_or(0..0);
+                let is_open = first.end == self.ahead.len() && is_open_record(&self.ahead[first.clone()]);
+                ensure!(!is_open, "{}: its first row has a quote that is never closed", self.name);
+                let behind = first.end + 1;
+                return Ok((records, behind.min(self.ahead.len())));
             }
-        };
-        if range.end == self.ahead.len() && is_open_record(&self.ahead[range.clone()]) {
-            return Err(anyhow!("{}: its first row has a quote that is never closed", self.name));
+            if records.is_empty() {
+                self.check_length(wanted)?;
+            }
+            wanted = 2 * self.ahead.len().max(wanted);
+            self.read_up_to(wanted)?;
         }
-        let mut record = ByteRecord::new();
-        let text = b"\n".as_slice().chain(&self.ahead[range.clone()]);
-        reader(text).read_byte_record(&mut record).with_context(|| self.reading())?;
-        Ok((record, (range.end + 1).min(self.ahead.len())))
     }
 
     /// Notes that the first `count` bytes ahead are dealt with.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::files::Outlet;
 use super::{Input, OnError, OutputColumn, OutputFormat, ScoreError, Settings, Shard, columns};
-use crate::data::csv::CsvOptions;
+use crate::data::csv::{CsvOptions, Wording, in_yaml};
 use crate::infer::{Engine, Loaded, Model, Precision};
 use crate::units::{BatchSize, Count};
 
@@ -28,6 +28,8 @@ pub struct Request<'a> {
     pub top_k: Option<Count>,
     /// How the columns of the tables are to be understood.
     pub columns: CsvOptions,
+    /// How the user writes these options, for advice.
+    pub wording: Wording,
     /// Columns that are copied to the output. They need not be in `columns.ignore`.
     pub passthrough: Vec<String>,
     /// What to do about a row that cannot be scored.
@@ -88,6 +90,7 @@ impl<'a> Request<'a> {
             output_columns: Vec::new(),
             top_k: None,
             columns: CsvOptions::default(),
+            wording: in_yaml,
             passthrough: Vec::new(),
             on_error: OnError::Fail,
             rejects: None,

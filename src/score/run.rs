@@ -125,12 +125,15 @@ pub fn score(mut request: Request<'_>, progress: &dyn Progress) -> Result<ScoreS
         columns: &settings.columns,
         passthrough: &settings.passthrough,
         shape: model.interface().image,
+        classes: &classes,
+        wording: request.wording,
         needs_labels: settings.output_columns.contains(&OutputColumn::TrueLabel),
         block_bytes: request.block_bytes.get(),
         rows_per_batch: request.rows_per_batch.get(),
         rows_per_block: rows_per_block(request.block_bytes.get(), request.rows_per_batch.get()),
         shard: request.shard,
         lengths,
+        progress,
     };
     let circle = Circle { workers: request.workers.get(), blocks: request.blocks.get() };
     progress.begin("scoring", total.unwrap_or(0), "bytes");

@@ -10,6 +10,7 @@ mod safekeeping;
 mod scoring;
 mod seen;
 mod statements;
+mod tables;
 mod tidy;
 mod trainings;
 mod workshop;

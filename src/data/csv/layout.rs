@@ -1,12 +1,18 @@
-//! From the first record of a CSV file to the meaning of its columns.
+//! From the first rows of a CSV file to the meaning of its columns.
 
 use std::collections::HashMap;
-use std::fmt;
 
 use ::csv::ByteRecord;
 
-use super::{CsvOptions, Header, PixelPattern};
-use crate::data::ImageShape;
+use super::fault::{LayoutError, few, is_plain};
+use super::header::{FirstRow, count, first_row};
+use super::options::USUAL_LABEL;
+use super::pattern::{self, Inferred};
+use super::place::{Place, Profile, label_place};
+use super::row::parse_label;
+use super::{Advice, CsvOptions, Header, Note, PixelPattern, Setting};
+use crate::data::{ImageShape, Label};
+use crate::quote::excerpt;
 
 /// Whether a file must have a label column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +21,21 @@ pub enum LabelColumn {
     Required,
     /// It may: to score.
     Optional,
+}
+
+/// What a table is to be read as.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// How its columns are to be understood.
+    pub columns: &'a CsvOptions,
+    /// The shape of the images.
+    pub shape: ImageShape,
+    /// The name of each class; its position is the label.
+    pub classes: &'a [String],
+    /// Whether there must be labels.
+    pub label: LabelColumn,
+    /// Columns to be passed through, by name.
+    pub passthrough: &'a [String],
 }
 
 /// One column of a CSV file.
@@ -34,90 +55,218 @@ pub struct CsvLayout {
     pub(super) label: Option<usize>,
     pub(super) pixels: Vec<usize>, // the column of each pixel, [C, H, W]
     passed: Vec<Column>,
+    notes: Vec<Note>,
+    /// Whether the place of the label was told by what the first rows hold.
+    is_guess: bool,
 }
 
 impl CsvLayout {
-    /// Understands the columns of a file from its first record.
+    /// Understands the columns of a file from its first record and some that follow.
     ///
-    /// Columns in `passthrough` are found by name and reported by [`CsvLayout::passed`]; every other column that is
-    /// neither label nor pixel nor in `options.ignore` is an error.
+    /// Columns to be passed through are found by name and reported by [`CsvLayout::passed`]. A column that is neither that nor label nor
+    /// pixel nor ignored must be known to say nothing about images, as an index; every other is an error.
     ///
     /// # Errors
-    /// Says which columns are missing, superfluous or named twice.
-    pub fn new(
-        first: &ByteRecord,
-        options: &CsvOptions,
-        shape: ImageShape,
-        label: LabelColumn,
-        passthrough: &[String],
-    ) -> Result<Self, LayoutError> {
+    /// Says which columns are missing, superfluous or named twice, or what can be understood in two ways.
+    ///
+    /// # Panics
+    /// When there is no record.
+    pub fn new(head: &[ByteRecord], wanted: &Wanted<'_>) -> Result<Self, LayoutError> {
+        let (first, rows) = head.split_first().expect("a table has a first record");
         let cells: Vec<String> = first.iter().map(|cell| String::from_utf8_lossy(cell).trim().to_owned()).collect();
-        let has_header = match options.header {
-            Header::Yes => true,
-            Header::No => false,
-            Header::Auto => looks_like_header(&cells, options),
-        };
-        let layout = if has_header {
-            Self::by_name(cells, options, shape, passthrough)
-        } else {
-            Self::by_place(cells.len(), options, shape, passthrough)
+        let first_row = first_row(&cells, wanted);
+        let mut layout = match first_row {
+            FirstRow::Image => Self::by_place(None, cells.len(), head, wanted),
+            FirstRow::Mangled => Self::by_place(Some(cells), first.len(), rows, wanted),
+            FirstRow::Names | FirstRow::Numbers => Self::by_name(cells, rows, wanted),
         }?;
-        if layout.label.is_none() && label == LabelColumn::Required {
-            return Err(LayoutError::NoLabel { label: options.label.clone(), header: has_header });
+        if layout.label.is_none() && wanted.label == LabelColumn::Required {
+            if !layout.has_header && layout.columns() > layout.pixels.len() {
+                return Err(LayoutError::OnlyIndex);
+            }
+            let others = if layout.has_header { layout.others(wanted) } else { Vec::new() };
+            return Err(LayoutError::NoLabel { label: wanted.columns.label.clone(), header: layout.has_header, others });
+        }
+        layout.notes.extend(note_on_first_row(first_row, &layout));
+        Ok(layout)
+    }
+
+    fn by_name(names: Vec<String>, rows: &[ByteRecord], wanted: &Wanted<'_>) -> Result<Self, LayoutError> {
+        let Wanted { columns, shape, passthrough, .. } = *wanted;
+        check_names(&names)?;
+        let label = place_of(&columns.label, &names);
+        let mut passed = Vec::with_capacity(passthrough.len());
+        for name in passthrough {
+            match names.iter().position(|other| other == name) {
+                Some(index) => passed.push(Column { index, name: name.clone() }),
+                None => return Err(LayoutError::NoSuchColumn { name: name.clone() }),
+            }
+        }
+        let is_asked_for =
+            |index: usize| label == Some(index) || columns.ignore.contains(&names[index]) || passthrough.contains(&names[index]);
+        let mut rest: Vec<usize> = (0..names.len()).filter(|&index| !is_asked_for(index)).collect();
+        let named = |rest: &[usize]| rest.iter().map(|&index| names[index].as_str()).collect::<Vec<_>>();
+        let mut notes = Vec::new();
+        let found = if names.iter().any(|name| columns.pixels.fits(name)) {
+            Some(columns.pixels.clone())
+        } else if columns.pixels == PixelPattern::usual() {
+            inferred(&named(&rest), shape)?
+        } else {
+            None
+        };
+        let Some(pattern) = found else {
+            rest.retain(|&index| !says_nothing(&names[index]));
+            if label.is_none() && columns.label == USUAL_LABEL && count(&named(&rest)) && rest.len() > shape.pixels() {
+                return Self::by_place(Some(names), rest.len(), rows, wanted);
+            }
+            return Err(LayoutError::NoPixels {
+                pattern: columns.pixels.clone(),
+                columns: names.len(),
+                example: names.iter().take(3).cloned().collect(),
+                suggestion: pattern::likely(named(&rest).into_iter()),
+            });
+        };
+        // A column that is passed through or ignored may be a pixel too.
+        let pixels = pixel_columns(&names, label, &pattern, shape)?;
+        if pattern != columns.pixels {
+            let text = format!("the columns of the pixels are `{}`", excerpt(&pattern.to_string()));
+            let advice = Advice::new("to make sure of that", Setting::Pixels(pattern.clone()));
+            notes.push(Note { text, advice: Some(advice).filter(|_| is_plain(&pattern.to_string())) });
+        }
+        let mut layout = Self { has_header: true, names, label, pixels, passed, notes, is_guess: false };
+        let others = layout.others(wanted);
+        if label.is_none() && wanted.label == LabelColumn::Required && !others.is_empty() {
+            return Err(LayoutError::NoLabel { label: columns.label.clone(), header: true, others });
+        }
+        let unknown: Vec<String> = others.iter().filter(|name| !says_nothing(name)).cloned().collect();
+        if !unknown.is_empty() {
+            return Err(LayoutError::Unknown { names: unknown });
+        }
+        layout.notes.extend(others.iter().map(|name| passed_over(name)));
+        if label.is_none() && columns.label != USUAL_LABEL && wanted.label == LabelColumn::Optional {
+            let text = format!("no column is called `{}`, so there are no labels", excerpt(&columns.label));
+            layout.notes.push(Note { text, advice: None });
         }
         Ok(layout)
     }
 
-    fn by_name(names: Vec<String>, options: &CsvOptions, shape: ImageShape, passthrough: &[String]) -> Result<Self, LayoutError> {
-        let mut seen: HashMap<&str, usize> = HashMap::with_capacity(names.len());
-        for (index, name) in names.iter().enumerate() {
-            if let Some(first) = seen.insert(name, index) {
-                return Err(LayoutError::Twice { name: name.clone(), first: first + 1, second: index + 1 });
-            }
+    /// The names of the columns that are neither label nor pixel nor asked for.
+    fn others(&self, wanted: &Wanted<'_>) -> Vec<String> {
+        let mut is_used = vec![false; self.names.len()];
+        self.pixels.iter().chain(&self.label).for_each(|&column| is_used[column] = true);
+        let Wanted { columns, passthrough, .. } = wanted;
+        let is_asked_for = |name: &String| passthrough.contains(name) || columns.ignore.contains(name);
+        if columns.ignore.iter().any(|name| name == "*") {
+            return Vec::new();
         }
-        let mut numbered: Vec<(usize, usize)> = Vec::with_capacity(shape.pixels()); // (number, column)
-        let mut label = None;
-        let (mut unknown, mut passed) = (Vec::new(), Vec::new());
-        for (index, name) in names.iter().enumerate() {
-            if *name == options.label {
-                label = Some(index);
-            } else if let Some(number) = options.pixels.number(name) {
-                numbered.push((number, index));
-            } else if !options.ignore.contains(name) && !passthrough.contains(name) {
-                unknown.push(name.clone());
-            }
-        }
-        for name in passthrough {
-            match seen.get(name.as_str()) {
-                Some(&index) => passed.push(Column { index, name: name.clone() }),
-                None => return Err(LayoutError::NoSuchColumn { name: name.clone() }),
-            }
-        }
-        let pixels = pixel_columns(numbered, &names, &options.pixels, shape)?;
-        if !unknown.is_empty() {
-            return Err(LayoutError::Unknown { names: unknown });
-        }
-        Ok(Self { has_header: true, label, pixels, passed, names })
+        let others = self.names.iter().zip(is_used).filter(|(name, is_used)| !is_used && !is_asked_for(name));
+        let mut others: Vec<String> = others.map(|(name, _)| name.clone()).collect();
+        others.sort_by_key(|name| says_nothing(name)); // those that may mean something first
+        others
     }
 
-    fn by_place(columns: usize, options: &CsvOptions, shape: ImageShape, passthrough: &[String]) -> Result<Self, LayoutError> {
-        if let Some(name) = passthrough.first() {
+    /// Understands columns whose names say nothing, or that have none: perhaps an index, the label first or last, and the pixels.
+    /// `columns` of them count; others have names that are known to say nothing.
+    fn by_place(
+        names: Option<Vec<String>>,
+        columns: usize,
+        rows: &[ByteRecord],
+        wanted: &Wanted<'_>,
+    ) -> Result<Self, LayoutError> {
+        let Wanted { columns: options, shape, classes, passthrough, .. } = *wanted;
+        let has_header = names.is_some();
+        if let Some(name) = passthrough.iter().find(|name| names.as_ref().is_none_or(|names| !names.contains(name))) {
             return Err(LayoutError::NoSuchColumn { name: name.clone() });
         }
-        let labels = match columns.checked_sub(shape.pixels()) {
-            Some(labels @ 0..=1) => labels,
-            _ => return Err(LayoutError::Width { columns, shape }),
+        let width = names.as_ref().map_or(columns, Vec::len);
+        let is_ignored = |index: usize| match &names {
+            Some(names) => options.ignore.contains(&names[index]) || (columns < width && says_nothing(&names[index])),
+            None => options.ignore.iter().any(|place| number_of(place, width) == Some(index)),
         };
-        let names = (0..columns)
-            .map(|index| if index < labels { options.label.clone() } else { options.pixels.name(index - labels + 1) })
-            .collect();
-        Ok(Self {
-            has_header: false,
-            names,
-            label: (labels == 1).then_some(0),
-            pixels: (labels..columns).collect(),
-            passed: Vec::new(),
-        })
+        let mut left: Vec<usize> = (0..width).filter(|&index| !is_ignored(index)).collect();
+        let profile = |column: usize| {
+            let of_width = rows.iter().filter(|row| row.len() == width);
+            Profile::of(of_width.map(|row| row.get(column).unwrap_or_default()), classes)
+        };
+        let mut notes = Vec::new();
+        let mut is_guess = false;
+        let mut label = None;
+        if let Some(given) = number_of(&options.label, width).filter(|_| !has_header || options.label != USUAL_LABEL) {
+            label = Some(given);
+            left.retain(|&column| column != given);
+        }
+        let surplus = |left: &[usize]| left.len().checked_sub(shape.pixels());
+        let first_is_label = || Advice::new("if it is the label", Setting::Label("first".to_owned()));
+        if let (Some(wide @ 1..), Some(&first)) = (surplus(&left), left.first()) {
+            let first_column = profile(first);
+            // With a label known, or two columns too many, whatever counts is an index.
+            let spare = wide + usize::from(label.is_some());
+            if first_column.is_index(classes) || (spare == 2 && first_column.may_count()) {
+                left.remove(0);
+                notes.push(Note {
+                    text: "the first column counts the rows and is passed over".to_owned(),
+                    advice: Some(first_is_label()),
+                });
+            } else if spare == 1 && first_column.counts() && label.is_none() {
+                let ignore = Setting::Ignore(vec!["first".to_owned()]);
+                let advice = Advice::new("if it only counts the rows", ignore);
+                let text = "the first column is taken for the label, though it counts up".to_owned();
+                notes.push(Note { text, advice: Some(advice).filter(|_| !has_header) });
+            }
+        }
+        if let (Some(1), None, [first, .., last]) = (surplus(&left), label, left.as_slice()) {
+            let place = match label_place(&profile(*first), &profile(*last), classes) {
+                Place::Unclear(why) => return Err(LayoutError::UnclearLabel { why }),
+                Place::First => *first,
+                Place::Last => {
+                    let text = "the label is taken from the last column".to_owned();
+                    notes
+                        .push(Note { text, advice: Some(Advice::new("if it is the first", Setting::Label("first".to_owned()))) });
+                    *last
+                }
+            };
+            (label, is_guess) = (Some(place), true);
+            left.retain(|&column| column != place);
+        }
+        if left.len() != shape.pixels() {
+            return Err(LayoutError::Width { columns: width, shape });
+        }
+        let label_name = if number_of(&options.label, width).is_some() { USUAL_LABEL } else { &options.label };
+        let made_up = |column: usize| match left.binary_search(&column) {
+            Ok(pixel) => options.pixels.name_of(pixel, [1; 3], shape),
+            Err(_) if label == Some(column) => label_name.to_owned(),
+            Err(_) => String::new(),
+        };
+        let names = names.unwrap_or_else(|| (0..width).map(made_up).collect());
+        let passed = passthrough.iter().filter_map(|name| {
+            let index = names.iter().position(|other| other == name)?;
+            Some(Column { index, name: name.clone() })
+        });
+        let passed = passed.collect();
+        Ok(Self { has_header, names, label, pixels: left, passed, notes, is_guess })
+    }
+
+    /// Checks the place of the label, if the first rows told it, by what all rows hold; `labels` and `pixels`, `[N, C, H, W]`, are what was
+    /// read.
+    ///
+    /// # Errors
+    /// When all rows say otherwise than the first ones.
+    pub fn check_label_place(&self, labels: &[Label], pixels: &[u8], classes: &[String]) -> Result<(), LayoutError> {
+        let (true, Some(label), size @ 1..) = (self.is_guess, self.label, self.pixels.len()) else { return Ok(()) };
+        let is_first = label < self.pixels[0];
+        let number_is_label: Vec<Option<Label>> =
+            (0..=u8::MAX).map(|number| parse_label(number.to_string().as_bytes(), classes)).collect();
+        let as_label = |number: u8| number_is_label[usize::from(number)];
+        let label_column = Profile::of_bytes(labels.iter().copied(), Some);
+        let other = if is_first { size - 1 } else { 0 };
+        let pixel_column = Profile::of_bytes(pixels.iter().skip(other).step_by(size).copied(), as_label);
+        let (first, last) = if is_first { (label_column, pixel_column) } else { (pixel_column, label_column) };
+        match label_place(&first, &last, classes) {
+            Place::First if is_first => Ok(()),
+            Place::Last if !is_first => Ok(()),
+            Place::Unclear(why) => Err(LayoutError::UnclearLabel { why }),
+            _ => Err(LayoutError::UnclearLabel { why: "the first rows say otherwise than all of them" }),
+        }
     }
 
     /// Whether the first record held names and is not an image.
@@ -145,6 +294,11 @@ impl CsvLayout {
         &self.passed
     }
 
+    /// What was decided without being asked for.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
     /// How the columns of `other` differ from these: what parts of one data set may not do.
     pub fn difference(&self, other: &Self) -> Option<String> {
         if self.has_header != other.has_header {
@@ -160,238 +314,113 @@ impl CsvLayout {
             0 => String::new(),
             more => format!(" ({} columns differ)", more + 1),
         };
-        Some(format!("column {} is `{a}` in one and `{b}` in the other{rest}", index + 1))
+        Some(format!("column {} is `{}` in one and `{}` in the other{rest}", index + 1, excerpt(a), excerpt(b)))
     }
 }
 
-/// Whether a first record holds names: it names the label or a pixel, or fewer than half of its cells are numbers.
-fn looks_like_header(cells: &[String], options: &CsvOptions) -> bool {
-    let is_number = |cell: &&String| cell.parse::<f64>().is_ok();
-    let named = cells.iter().any(|cell| *cell == options.label || (!is_number(&cell) && options.pixels.number(cell).is_some()));
-    named || 2 * cells.iter().filter(is_number).count() < cells.len()
+/// The shape of gray images whose rows and columns the names in a header count, if they do.
+pub fn shape_told(header: &ByteRecord) -> Option<ImageShape> {
+    let names: Vec<String> = header.iter().map(|cell| String::from_utf8_lossy(cell).trim().to_owned()).collect();
+    let (height, width) = pattern::grid(names.iter().map(String::as_str))?;
+    Some(ImageShape { channels: 1, height, width })
+}
+
+/// Names must be different, and text.
+fn check_names(names: &[String]) -> Result<(), LayoutError> {
+    let mut seen: HashMap<&str, usize> = HashMap::with_capacity(names.len());
+    for (index, name) in names.iter().enumerate() {
+        if name.chars().any(char::is_control) {
+            return Err(LayoutError::ControlCharacters { column: index + 1, name: name.clone() });
+        }
+        // Columns without a name say nothing, however many there are.
+        if let Some(first) = seen.insert(name, index)
+            && !name.is_empty()
+        {
+            return Err(LayoutError::Twice { name: name.clone(), first: first + 1, second: index + 1 });
+        }
+    }
+    Ok(())
+}
+
+/// The column that a text means: by its name, or else by its place.
+fn place_of(text: &str, names: &[String]) -> Option<usize> {
+    names.iter().position(|name| name == text).or_else(|| number_of(text, names.len()))
+}
+
+/// The column, counted from 0, that `first`, `last` or a number, counted from 1, means.
+fn number_of(text: &str, columns: usize) -> Option<usize> {
+    match text {
+        "first" => (columns > 0).then_some(0),
+        "last" => columns.checked_sub(1),
+        number => number.parse::<usize>().ok()?.checked_sub(1).filter(|&index| index < columns),
+    }
+}
+
+/// Whether the name of a column says that it tells nothing about images: it has none, or is an index or a number for each row.
+fn says_nothing(name: &str) -> bool {
+    let pandas = name.strip_prefix("Unnamed: ").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    name.is_empty() || pandas || ["index", "level_0", "id"].iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+fn passed_over(name: &str) -> Note {
+    if name.is_empty() {
+        return Note { text: "a column without a name is passed over".to_owned(), advice: None };
+    }
+    let advice = Advice::new("to copy it to the output", Setting::PassThrough(name.to_owned()));
+    Note { text: format!("the column `{}` is passed over", excerpt(name)), advice: Some(advice) }
+}
+
+fn note_on_first_row(first_row: FirstRow, layout: &CsvLayout) -> Option<Note> {
+    let shown = few(&layout.names[..layout.names.len().min(4)], layout.names.len());
+    let advice = Advice::new("if it is an image", Setting::Header(Header::No));
+    match first_row {
+        FirstRow::Image | FirstRow::Names => None,
+        FirstRow::Numbers => Some(Note {
+            text: format!("the first row ({shown}) counts the columns and is taken for their names"),
+            advice: Some(advice),
+        }),
+        FirstRow::Mangled => {
+            let text = format!("the first row ({shown}) seems to be an image that was once taken for names; it is passed over");
+            Some(Note { text, advice: None })
+        }
+    }
+}
+
+/// The pattern that the names of all pixels follow, where options say nothing about it.
+fn inferred(names: &[&str], shape: ImageShape) -> Result<Option<PixelPattern>, LayoutError> {
+    match pattern::infer(names.iter().copied(), shape) {
+        Inferred::Pattern(pattern) => Ok(Some(pattern)),
+        Inferred::Unclear(patterns) => Err(LayoutError::UnclearPixels { patterns }),
+        Inferred::OtherGrid { height, width } => Err(LayoutError::OtherGrid { height, width, shape }),
+        Inferred::Nothing => Ok(None),
+    }
 }
 
 /// The column of each pixel in `[C, H, W]` order, from the numbers in the names.
 fn pixel_columns(
-    mut numbered: Vec<(usize, usize)>,
     names: &[String],
+    label: Option<usize>,
     pattern: &PixelPattern,
     shape: ImageShape,
 ) -> Result<Vec<usize>, LayoutError> {
-    numbered.sort_unstable();
-    let Some(&(first, _)) = numbered.first() else {
-        return Err(LayoutError::NoPixels {
-            pattern: pattern.to_string(),
-            columns: names.len(),
-            example: names.iter().take(3).cloned().collect(),
-            suggestion: likely_pattern(names),
-        });
-    };
-    let base = first.min(1);
-    if numbered.len() > shape.pixels() {
-        return Err(LayoutError::TooManyPixels { found: numbered.len(), shape });
+    let placed = names.iter().enumerate().filter(|(column, _)| label != Some(*column));
+    let mut places: Vec<_> = placed.filter_map(|(column, name)| Some((pattern.read(name)?, column))).collect();
+    places.sort_unstable();
+    if places.len() > shape.pixels() {
+        return Err(LayoutError::TooManyPixels { found: places.len(), shape });
     }
-    let mut found = numbered.iter().map(|&(number, _)| number).peekable();
-    let missing: Vec<String> = (base..base + shape.pixels())
-        .filter(|number| found.next_if_eq(number).is_none())
-        .map(|number| pattern.name(number))
+    let base = std::array::from_fn(|axis| places.iter().map(|(place, _)| place[axis]).min().unwrap_or(0).min(1));
+    let mut found = places.iter().map(|(place, _)| pattern.name(*place)).peekable();
+    let missing: Vec<String> = (0..shape.pixels())
+        .map(|pixel| pattern.name_of(pixel, base, shape))
+        .filter(|name| found.next_if_eq(name).is_none())
         .collect();
     if missing.is_empty() {
-        Ok(numbered.into_iter().map(|(_, column)| column).collect())
+        Ok(places.into_iter().map(|(_, column)| column).collect())
     } else {
         Err(LayoutError::MissingPixels { missing, shape })
     }
 }
 
-/// The pattern that most of the names follow, if they end in numbers.
-fn likely_pattern(names: &[String]) -> Option<String> {
-    let mut counts: HashMap<&str, usize> = HashMap::new();
-    for name in names {
-        let prefix = name.trim_end_matches(|c: char| c.is_ascii_digit());
-        if prefix.len() < name.len() {
-            *counts.entry(prefix).or_default() += 1;
-        }
-    }
-    let (prefix, count) = counts.into_iter().max()?;
-    (2 * count > names.len()).then(|| format!("{prefix}{{n}}"))
-}
-
-/// Why the columns of a CSV file make no sense.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LayoutError {
-    /// A name stands above two columns.
-    #[error("two columns are called `{name}`: column {first} and column {second}")]
-    Twice {
-        /// The name.
-        name: String,
-        /// The first column, counted from 1.
-        first: usize,
-        /// The second column, counted from 1.
-        second: usize,
-    },
-    /// There is no label column, and there must be.
-    #[error("{}", no_label(.label, *.header))]
-    NoLabel {
-        /// The name it should have.
-        label: String,
-        /// Whether the file has a header.
-        header: bool,
-    },
-    /// No column is named as pixels are.
-    #[error("{}", no_pixels(.pattern, *.columns, .example, .suggestion.as_deref()))]
-    NoPixels {
-        /// The names pixels should have.
-        pattern: String,
-        /// How many columns there are.
-        columns: usize,
-        /// The names of the first few.
-        example: Vec<String>,
-        /// The names that most columns do have.
-        suggestion: Option<String>,
-    },
-    /// Some pixels have no column.
-    #[error("{} missing: a {shape} image has {} pixel columns", few(.missing), .shape.pixels())]
-    MissingPixels {
-        /// The names of the columns that should be there.
-        missing: Vec<String>,
-        /// The shape of the images.
-        shape: ImageShape,
-    },
-    /// There are more pixel columns than an image has pixels.
-    #[error("{found} pixel columns are more than the {} pixels of a {shape} image; is `image` declared as it is?", .shape.pixels())]
-    TooManyPixels {
-        /// How many there are.
-        found: usize,
-        /// The shape of the images.
-        shape: ImageShape,
-    },
-    /// Columns that nobody asked for.
-    #[error("{} neither the label nor a pixel; if that is as it should be, add to `columns`: `ignore: [{}]`", few(.names), .names.join(", "))]
-    Unknown {
-        /// Their names.
-        names: Vec<String>,
-    },
-    /// A column that is to be passed through is not there.
-    #[error("there is no column `{name}` to pass through")]
-    NoSuchColumn {
-        /// Its name.
-        name: String,
-    },
-    /// Without a header, the number of columns must be that of an image, or one more.
-    #[error("the file has no header, and its {columns} columns are neither the {} pixels of a {shape} image nor a label and these pixels", .shape.pixels())]
-    Width {
-        /// How many there are.
-        columns: usize,
-        /// The shape of the images.
-        shape: ImageShape,
-    },
-}
-
-fn no_label(label: &str, header: bool) -> String {
-    if header {
-        format!("no column is called `{label}`; name the label column by `columns: {{ label: … }}`")
-    } else {
-        "the file has no header and no more columns than pixels, so it has no labels".to_owned()
-    }
-}
-
-fn no_pixels(pattern: &str, columns: usize, example: &[String], suggestion: Option<&str>) -> String {
-    let example: Vec<String> = example.iter().map(|name| format!("`{name}`")).collect();
-    let help = match suggestion {
-        Some(suggestion) => format!("did you mean `columns: {{ pixels: \"{suggestion}\" }}`?"),
-        None => "name the pixel columns by `columns: { pixels: … }`".to_owned(),
-    };
-    format!("none of the {columns} columns ({}, …) is called `{pattern}`; {help}", example.join(", "))
-}
-
-/// "`a`, `b` are", with at most five names.
-fn few(names: &[String]) -> String {
-    struct Few<'a>(&'a [String]);
-    impl fmt::Display for Few<'_> {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            const SHOWN: usize = 5;
-            for (index, name) in self.0.iter().take(SHOWN).enumerate() {
-                write!(f, "{}`{name}`", if index == 0 { "" } else { ", " })?;
-            }
-            if self.0.len() > SHOWN {
-                write!(f, " and {} more", self.0.len() - SHOWN)?;
-            }
-            f.write_str(if self.0.len() == 1 { " is" } else { " are" })
-        }
-    }
-    Few(names).to_string()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SHAPE: ImageShape = ImageShape { channels: 1, height: 2, width: 2 };
-
-    fn layout(first: &str, options: &str, passthrough: &[&str]) -> Result<CsvLayout, LayoutError> {
-        let record = ByteRecord::from(first.split(',').collect::<Vec<_>>());
-        let options = serde_json::from_str(options).unwrap();
-        let passthrough: Vec<String> = passthrough.iter().map(|name| (*name).to_owned()).collect();
-        CsvLayout::new(&record, &options, SHAPE, LabelColumn::Required, &passthrough)
-    }
-
-    fn check(first: &str, options: &str, label: Option<usize>, pixels: [usize; 4]) {
-        let layout = layout(first, options, &[]).unwrap();
-        assert_eq!((layout.label, layout.pixels.as_slice()), (label, &pixels[..]), "{first}");
-    }
-
-    #[test]
-    fn columns_are_found_by_name_in_any_order_or_by_place() {
-        check("label,pixel1,pixel2,pixel3,pixel4", "{}", Some(0), [1, 2, 3, 4]);
-        check("pixel0,pixel1,pixel2,pixel3,label", "{}", Some(4), [0, 1, 2, 3]);
-        check("pixel4,pixel3,label,pixel1,pixel2", "{}", Some(2), [3, 4, 1, 0]);
-        check("id,y,p1,p2,p3,p4", r#"{"label": "y", "pixels": "p{n}", "ignore": ["id"]}"#, Some(1), [2, 3, 4, 5]);
-        check("9,0,0,255,12", "{}", Some(0), [1, 2, 3, 4]);
-        check("Bag,0,0,255,12", "{}", Some(0), [1, 2, 3, 4]);
-        check("label,0,1,2,3", r#"{"pixels": "{n}"}"#, Some(0), [1, 2, 3, 4]);
-    }
-
-    #[test]
-    fn a_header_can_be_forced() {
-        assert!(layout("9,0,0,255,12", r#"{"header": "yes"}"#, &[]).is_err());
-        assert!(!layout("a,b,c,d,e", r#"{"header": "no"}"#, &[]).unwrap().has_header());
-    }
-
-    #[test]
-    fn a_label_may_be_missing_only_where_it_is_optional() {
-        let record = ByteRecord::from(vec!["pixel1", "pixel2", "pixel3", "pixel4"]);
-        let new = |label| CsvLayout::new(&record, &CsvOptions::default(), SHAPE, label, &[]);
-        assert_eq!(new(LabelColumn::Optional).unwrap().label(), None);
-        insta::assert_snapshot!(new(LabelColumn::Required).unwrap_err(), @"no column is called `label`; name the label column by `columns: { label: … }`");
-        insta::assert_snapshot!(layout("1,2,3,4", "{}", &[]).unwrap_err(), @"the file has no header and no more columns than pixels, so it has no labels");
-    }
-
-    #[test]
-    fn passed_columns_keep_the_order_asked_for() {
-        let found = layout("id,label,shop,pixel1,pixel2,pixel3,pixel4", "{}", &["shop", "id"]).unwrap();
-        let names: Vec<_> = found.passed().iter().map(|column| (column.index, column.name.as_str())).collect();
-        assert_eq!(names, [(2, "shop"), (0, "id")]);
-        insta::assert_snapshot!(layout("label,pixel1,pixel2,pixel3,pixel4", "{}", &["id"]).unwrap_err(), @"there is no column `id` to pass through");
-    }
-
-    #[test]
-    fn what_is_wrong_with_the_columns_is_said_in_full() {
-        let error = |first| layout(first, "{}", &[]).unwrap_err().to_string();
-        insta::assert_snapshot!(error("label,p1,p2,p3,p4"), @r#"none of the 5 columns (`label`, `p1`, `p2`, …) is called `pixel{n}`; did you mean `columns: { pixels: "p{n}" }`?"#);
-        insta::assert_snapshot!(error("label,a,b,c,d"), @"none of the 5 columns (`label`, `a`, `b`, …) is called `pixel{n}`; name the pixel columns by `columns: { pixels: … }`");
-        insta::assert_snapshot!(error("label,pixel1,pixel2,pixel4"), @"`pixel3` is missing: a 1×2×2 image has 4 pixel columns");
-        insta::assert_snapshot!(error("label,pixel1,pixel2,pixel3,pixel4,pixel5"), @"5 pixel columns are more than the 4 pixels of a 1×2×2 image; is `image` declared as it is?");
-        insta::assert_snapshot!(error("label,pixel1,pixel2,pixel3,pixel4,pixel4"), @"two columns are called `pixel4`: column 5 and column 6");
-        insta::assert_snapshot!(error("label,pixel1,pixel2,pixel3,pixel4,id"), @"`id` is neither the label nor a pixel; if that is as it should be, add to `columns`: `ignore: [id]`");
-        insta::assert_snapshot!(error("1,2,3"), @"the file has no header, and its 3 columns are neither the 4 pixels of a 1×2×2 image nor a label and these pixels");
-    }
-
-    #[test]
-    fn differing_columns_are_named() {
-        let difference = |a, b| layout(a, "{}", &[]).unwrap().difference(&layout(b, "{}", &[]).unwrap());
-        assert_eq!(difference("1,2,3,4,5", "6,7,8,9,0"), None);
-        insta::assert_snapshot!(difference("1,2,3,4,5", "label,pixel1,pixel2,pixel3,pixel4").unwrap(), @"one has no header, the other has a header");
-        insta::assert_snapshot!(
-            difference("label,pixel1,pixel2,pixel3,pixel4", "label,pixel2,pixel1,pixel3,pixel4").unwrap(), @"column 2 is `pixel1` in one and `pixel2` in the other (2 columns differ)");
-    }
-}
+mod tests;

@@ -6,10 +6,49 @@
 
 use std::ops::Range;
 
+use ::csv::ByteRecord;
 use memchr::{memchr, memchr3};
+
+use super::reader;
 
 /// The byte order mark of UTF-8, which may stand before the first record.
 pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The longest row there can be: 64 MiB. Memory does not grow with the file even if a quote in it is never closed.
+pub const LONGEST_ROW: usize = 1 << 26;
+
+/// The most rows that tell the layout of a table.
+pub const HEAD_ROWS: usize = 64;
+
+/// They lie within so many bytes of it, or there is only the first.
+pub const HEAD_BYTES: usize = 1 << 20;
+
+/// The rows that tell the layout of a table: the first records in `bytes`, which begin behind a byte order mark. None if not even the first
+/// is whole. As long as `bytes` hold [`HEAD_ROWS`] records, [`HEAD_BYTES`], or all there is, the answer does not depend on how many
+/// more they hold.
+pub fn head(bytes: &[u8], at_end: bool) -> Vec<ByteRecord> {
+    let mut records = Vec::new();
+    let mut at = 0;
+    while records.len() < HEAD_ROWS {
+        let rest = &bytes[at.min(bytes.len())..];
+        let Some(range) = first_record(rest).or_else(|| last_record(rest).filter(|_| at_end)) else { break };
+        if at + range.end > HEAD_BYTES && !records.is_empty() {
+            break;
+        }
+        records.push(record(&rest[range.clone()]));
+        at += range.end + 1;
+    }
+    records
+}
+
+/// One record by the `csv` crate.
+pub(super) fn record(bytes: &[u8]) -> ByteRecord {
+    let mut record = ByteRecord::new();
+    // The blank line keeps it from being taken for the first of a file, where a byte order mark may stand.
+    let text = std::io::Read::chain(b"\n".as_slice(), bytes);
+    reader(text).read_byte_record(&mut record).expect("reading from memory does not fail");
+    record
+}
 
 /// The first record in `bytes`, without what ends it; `None` if its end is not there.
 ///
@@ -97,6 +136,20 @@ mod tests {
 
     fn parse(text: &[u8]) -> Vec<Vec<Vec<u8>>> {
         reader(text).byte_records().map(|record| record.unwrap().iter().map(<[u8]>::to_vec).collect()).collect()
+    }
+
+    #[test]
+    fn the_head_does_not_depend_on_what_follows() {
+        let text: String = (0..100).map(|row| format!("{row},\"a\nb\"\n")).collect();
+        let all = head(text.as_bytes(), true);
+        assert_eq!(all.len(), HEAD_ROWS);
+        assert_eq!(&all[63][0], b"63");
+        let enough = text.match_indices(",\"a\nb\"\n").nth(63).unwrap().0 + 7;
+        assert_eq!(head(&text.as_bytes()[..enough], false), all);
+        assert_eq!(head(b"a,b\nc", false).len(), 1);
+        assert_eq!(head(b"a,b\nc", true).len(), 2);
+        let long = format!("{0}\n{0}\n", "0".repeat(HEAD_BYTES));
+        assert_eq!(head(long.as_bytes(), true).len(), 1);
     }
 
     #[test]

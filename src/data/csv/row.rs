@@ -3,7 +3,9 @@
 use ::csv::ByteRecord;
 
 use super::CsvLayout;
+use super::number::{is_number, whole};
 use crate::data::Label;
+use crate::quote::{excerpt, excerpt_of_bytes};
 
 /// A cell that cannot be understood, with its place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,7 +19,7 @@ pub struct CellError {
     pub column: usize,
     /// The name of the column; empty beyond the last one.
     pub name: String,
-    /// What the cell holds; empty for a missing one.
+    /// What the cell holds, shortened and without invisible characters; empty for a missing one.
     pub text: String,
     /// What is wrong with it.
     pub why: String,
@@ -42,20 +44,29 @@ impl CsvLayout {
             let cell = &record[column];
             *pixel = match parse_pixel(cell) {
                 Some(value) => value,
-                None => return Err(self.error(record, column, "is not a pixel: a whole number from 0 to 255 is expected")),
+                None => return Err(self.error(record, column, self.why_no_pixel(record, cell))),
             };
         }
         let Some(column) = self.label else { return Ok(None) };
         match parse_label(&record[column], classes) {
             Some(label) => Ok(Some(label)),
-            None => {
-                let last = classes.len().saturating_sub(1);
-                Err(self.error(
-                    record,
-                    column,
-                    &format!("is not a label: a number from 0 to {last} or the name of a class is expected"),
-                ))
+            None => Err(self.error(record, column, &format!("is not a label: {} is expected", expected_label(classes)))),
+        }
+    }
+
+    fn why_no_pixel(&self, record: &ByteRecord, cell: &[u8]) -> &'static str {
+        let text = std::str::from_utf8(cell.trim_ascii()).unwrap_or_default();
+        if self.has_header && record.iter().zip(&self.names).all(|(cell, name)| cell.trim_ascii() == name.as_bytes()) {
+            return "is not a pixel: the row repeats the header";
+        }
+        match text.parse::<f64>() {
+            Ok(value) if (0.0..=1.0).contains(&value) && whole(cell).is_none() => {
+                "is not a pixel: a whole number from 0 to 255 is expected; if the table holds fractions of 1, multiply them by 255 and round them first"
             }
+            Ok(value) if (0.0..=255.0).contains(&value) && whole(cell).is_none() => {
+                "is not a pixel: a whole number from 0 to 255 is expected; round fractions first"
+            }
+            _ => "is not a pixel: a whole number from 0 to 255 is expected",
         }
     }
 
@@ -70,7 +81,7 @@ impl CsvLayout {
     /// The error that column `column` of `record`, counted from 0, is at fault: `why` follows what the cell holds.
     pub fn error(&self, record: &ByteRecord, column: usize, why: &str) -> CellError {
         let (line, index) = record.position().map_or((0, 0), |position| (position.line(), position.record()));
-        let text = record.get(column).map(|cell| String::from_utf8_lossy(cell).into_owned()).unwrap_or_default();
+        let text = record.get(column).map(excerpt_of_bytes).unwrap_or_default();
         CellError {
             row: index + u64::from(!self.has_header),
             line,
@@ -83,10 +94,10 @@ impl CsvLayout {
 }
 
 fn called(name: &str) -> String {
-    if name.is_empty() { String::new() } else { format!(" (`{name}`)") }
+    if name.is_empty() { String::new() } else { format!(" (`{}`)", excerpt(name)) }
 }
 
-/// A whole number from 0 to 255, perhaps with white space around it.
+/// A whole number from 0 to 255, however it is written, perhaps with white space around it.
 fn parse_pixel(cell: &[u8]) -> Option<u8> {
     let digit = |byte: u8| byte.wrapping_sub(b'0');
     match *cell {
@@ -95,18 +106,38 @@ fn parse_pixel(cell: &[u8]) -> Option<u8> {
         [a, b, c] if digit(a) < 10 && digit(b) < 10 && digit(c) < 10 => {
             u8::try_from(u16::from(digit(a)) * 100 + u16::from(digit(b)) * 10 + u16::from(digit(c))).ok()
         }
-        _ => std::str::from_utf8(cell.trim_ascii()).ok().filter(|text| !text.starts_with('+'))?.parse().ok(),
+        _ => u8::try_from(whole(cell)?).ok(),
     }
 }
 
+/// The label that a cell names: a class, or the number of one. Where names of classes are numbers, a number is such a name, however
+/// it is written.
 pub(super) fn parse_label(cell: &[u8], classes: &[String]) -> Option<Label> {
     let text = std::str::from_utf8(cell.trim_ascii()).ok()?;
     if let Some(index) = classes.iter().position(|class| class == text) {
         return Label::try_from(index).ok();
     }
-    let label: Label = text.parse().ok()?;
-    let numbers_are_names = classes.iter().any(|class| class.parse::<Label>().is_ok());
-    (usize::from(label) < classes.len() && !numbers_are_names).then_some(label)
+    let number = whole(cell)?;
+    if !numbers_are_names(classes) {
+        return Label::try_from(number).ok().filter(|label| usize::from(*label) < classes.len());
+    }
+    let mut named = classes.iter().enumerate().filter(|(_, class)| whole(class.as_bytes()) == Some(number));
+    match (named.next(), named.next()) {
+        (Some((index, _)), None) => Label::try_from(index).ok(),
+        _ => None,
+    }
+}
+
+fn numbers_are_names(classes: &[String]) -> bool {
+    classes.iter().any(|class| class.parse::<Label>().is_ok())
+}
+
+fn expected_label(classes: &[String]) -> String {
+    if numbers_are_names(classes) && !classes.iter().enumerate().all(|(index, class)| *class == index.to_string()) {
+        return "the name of a class".to_owned();
+    }
+    let names = if classes.iter().all(|class| is_number(class)) { "" } else { " or the name of a class" };
+    format!("a number from 0 to {}{names}", classes.len().saturating_sub(1))
 }
 
 #[cfg(test)]
@@ -115,7 +146,7 @@ mod tests {
 
     use super::*;
     use crate::data::ImageShape;
-    use crate::data::csv::{CsvOptions, LabelColumn, reader};
+    use crate::data::csv::{CsvOptions, LabelColumn, Wanted, reader};
 
     const SHAPE: ImageShape = ImageShape { channels: 1, height: 1, width: 3 };
 
@@ -130,12 +161,16 @@ mod tests {
         let mut reader = reader(text);
         let mut record = ByteRecord::new();
         assert!(reader.read_byte_record(&mut record).unwrap());
-        let layout = CsvLayout::new(&record, &CsvOptions::default(), SHAPE, LabelColumn::Optional, &[]).unwrap();
+        let options = CsvOptions::default();
+        let classes = classes();
+        let wanted =
+            Wanted { columns: &options, shape: SHAPE, classes: &classes, label: LabelColumn::Optional, passthrough: &[] };
+        let layout = CsvLayout::new(std::slice::from_ref(&record), &wanted).unwrap();
         let mut rows = Vec::new();
         let mut has_row = !layout.has_header() || reader.read_byte_record(&mut record).unwrap();
         while has_row {
             let mut pixels = [0; 3];
-            let label = layout.parse_row(&record, &classes(), &mut pixels)?;
+            let label = layout.parse_row(&record, &classes, &mut pixels)?;
             rows.push((label, pixels));
             has_row = reader.read_byte_record(&mut record).unwrap();
         }
@@ -168,13 +203,16 @@ mod tests {
         };
         insta::assert_snapshot!(error("0,1,256,3"), @"row 2 (line 3), column 3 (`pixel2`): `256` is not a pixel: a whole number from 0 to 255 is expected");
         insta::assert_snapshot!(error("0,-1,2,3"), @"row 2 (line 3), column 2 (`pixel1`): `-1` is not a pixel: a whole number from 0 to 255 is expected");
-        insta::assert_snapshot!(error("0,1,2,3.7"), @"row 2 (line 3), column 4 (`pixel3`): `3.7` is not a pixel: a whole number from 0 to 255 is expected");
+        insta::assert_snapshot!(error("0,1,2,3.7"), @"row 2 (line 3), column 4 (`pixel3`): `3.7` is not a pixel: a whole number from 0 to 255 is expected; round fractions first");
+        insta::assert_snapshot!(error("0,1,2,0.7"), @"row 2 (line 3), column 4 (`pixel3`): `0.7` is not a pixel: a whole number from 0 to 255 is expected; if the table holds fractions of 1, multiply them by 255 and round them first");
+        insta::assert_snapshot!(error("label,pixel1,pixel2,pixel3"), @"row 2 (line 3), column 2 (`pixel1`): `pixel1` is not a pixel: the row repeats the header");
+        insta::assert_snapshot!(error("0,\u{1b}[31m,2,3"), @r"row 2 (line 3), column 2 (`pixel1`): `\u{1b}[31m` is not a pixel: a whole number from 0 to 255 is expected");
         insta::assert_snapshot!(error("0,1,,3"), @"row 2 (line 3), column 3 (`pixel2`): an empty cell is not a pixel: a whole number from 0 to 255 is expected");
         insta::assert_snapshot!(error("3,1,2,3"), @"row 2 (line 3), column 1 (`label`): `3` is not a label: a number from 0 to 2 or the name of a class is expected");
         insta::assert_snapshot!(error("Hat,1,2,3"), @"row 2 (line 3), column 1 (`label`): `Hat` is not a label: a number from 0 to 2 or the name of a class is expected");
         insta::assert_snapshot!(error("0,1,2"), @"row 2 (line 3), column 4 (`pixel3`): the row has 3 cells, 4 are expected");
         insta::assert_snapshot!(error("0,1,2,3,4"), @"row 2 (line 3), column 5: the row has 5 cells, 4 are expected");
-        assert_eq!(parse(b"0,1,2,3\n0,1,2,x\n").unwrap_err().row, 2, "rows count from 1 without a header too");
+        assert_eq!(parse(b"0,1,2,5\n0,1,2,x\n").unwrap_err().row, 2, "rows count from 1 without a header too");
     }
 
     #[test]
@@ -183,13 +221,20 @@ mod tests {
         assert_eq!(parse_label(b"7", &classes), Some(1));
         assert_eq!(parse_label(b"1", &classes), Some(0));
         assert_eq!(parse_label(b"0", &classes), None);
+        assert_eq!(parse_label(b"7.0", &classes), Some(1));
+        assert_eq!(parse_label(b"7", &["7.0", "07", "x"].map(str::to_owned)), None, "two names are this number");
+    }
+
+    #[test]
+    fn labels_and_pixels_are_whole_numbers_however_they_are_written() {
+        let text = b"label,pixel1,pixel2,pixel3\n1.0,2.36e+02,0.000e+00,12.0\n+2,007,1e1,-0.0\n";
+        assert_eq!(parse(text), Ok(vec![(Some(1), [236, 0, 12]), (Some(2), [7, 10, 0])]));
     }
 
     proptest! {
         #[test]
         fn pixels_parse_exactly_when_they_are_bytes(text in "[ +-]?[0-9]{0,4}[. ]?") {
-            let plain = text.trim_matches(' ');
-            let expected = if plain.starts_with('+') { None } else { plain.parse::<u8>().ok() };
+            let expected = text.trim().parse::<f64>().ok().filter(|value| (0.0..=255.0).contains(value)).map(|value| value as u8);
             prop_assert_eq!(parse_pixel(text.as_bytes()), expected);
         }
 

@@ -47,7 +47,7 @@ impl ImageFormat for Idx {
             }
         }
         if problems.is_empty() {
-            Ok(Images { pixels: images.values, labels: labels.values, layout: None })
+            Ok(Images { pixels: images.values, labels: labels.values, ..Images::default() })
         } else {
             Err(problems.into())
         }

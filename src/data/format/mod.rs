@@ -25,6 +25,7 @@ use super::seen::Seen;
 use super::{DataError, ImageShape, Label, open};
 use crate::progress::Progress;
 
+pub(super) use self::csv::shape_told;
 #[cfg(test)]
 pub(super) use idx::tests::bytes as idx_bytes;
 
@@ -102,6 +103,7 @@ pub(super) struct Images {
     pub pixels: Vec<u8>,           // [N, C, H, W]
     pub labels: Vec<Label>,        // [N]
     pub layout: Option<CsvLayout>, // of a CSV file
+    pub told: Vec<String>,         // what was found or decided on the way, one sentence each, without the path
 }
 
 /// Why a path was not read.

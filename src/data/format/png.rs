@@ -43,7 +43,7 @@ impl ImageFormat for Png {
             problems.push(path, "there are no PNG files in the folders below");
         }
         let size = request.shape.pixels();
-        let mut images = Images { pixels: vec![0; files.len() * size], labels: Vec::new(), layout: None };
+        let mut images = Images { pixels: vec![0; files.len() * size], labels: Vec::new(), ..Images::default() };
         for (pixels, files) in images.pixels.chunks_mut(IMAGES_BETWEEN_CHECKS * size).zip(files.chunks(IMAGES_BETWEEN_CHECKS)) {
             request.progress.check()?;
             if problems.is_full() {

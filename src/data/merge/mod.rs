@@ -22,7 +22,7 @@ pub use report::{MergeReport, MergedFile};
 
 use super::csv::CsvOptions;
 use super::files::FileList;
-use super::format::{Format, Images, Problems, ReadError, Request};
+use super::format::{Format, Images, Problems, ReadError, Request, shape_told};
 use super::pattern::Patterns;
 use super::seen::Seen;
 use super::{DataError, DataInfo, DataSet, ImageShape, Label, LabelledImages, Part, classes};
@@ -46,7 +46,7 @@ pub struct MergeOptions {
     /// The format of the files.
     #[serde(default)]
     pub format: Format,
-    /// The shape of the images. Needed where no stage says it.
+    /// The shape of the images. Needed where no stage says it, nor the header of the first table (`1x1`, `1x2` …).
     #[serde(default)]
     pub image: Option<ImageShape>,
     /// The names of the classes, in the order of their labels. Where nothing says them, they are the names of the class
@@ -103,8 +103,16 @@ impl MergeOptions {
         Ok(sources)
     }
 
-    fn shape(&self, list: Option<&FileList>) -> Result<ImageShape> {
-        let shape = self.image.or(list.map(|list| list.shape)).context(
+    /// The shape of the images that nothing else says, if the first file is a table whose header counts rows and columns. Reads its
+    /// beginning.
+    pub fn shape_told(&self, base: &Path) -> Option<ImageShape> {
+        let first = self.train.iter().next()?.resolve(base).ok()?.into_iter().next()?;
+        let is_table = self.format.of(&first).is_ok_and(|format| format == Format::Csv);
+        is_table.then(|| shape_told(&first, self.columns.delimiter)).flatten()
+    }
+
+    fn shape(&self, base: &Path, list: Option<&FileList>) -> Result<ImageShape> {
+        let shape = self.image.or(list.map(|list| list.shape)).or_else(|| self.shape_told(base)).context(
             "nothing says what shape the images have; add `image: { channels: 1, height: 28, width: 28 }`, or as it is",
         )?;
         ensure!(shape.pixels() > 0, "images of {shape} have no pixels");
@@ -143,7 +151,7 @@ fn reader(format: Format) -> &'static dyn super::format::ImageFormat {
 /// Names everything that is wrong with the files, by file, row, column and text.
 pub fn merge(options: &MergeOptions, base: &Path, list: Option<&FileList>, progress: &dyn Progress) -> Result<Merged, DataError> {
     let sources = options.sources(base, list)?;
-    let shape = options.shape(list)?;
+    let shape = options.shape(base, list)?;
     let classes = options.classes(list, &sources)?;
     let numbers: Vec<String> = (0..=Label::MAX).map(|label| label.to_string()).collect();
     let (names, seen) = (classes.as_deref().unwrap_or(&numbers), Seen::default());

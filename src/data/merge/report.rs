@@ -10,6 +10,7 @@ use crate::data::format::{Format, Images};
 use crate::data::{DataSet, Part};
 use crate::digest::Digest;
 use crate::fs;
+use crate::quote::excerpt_of;
 
 const FILE: &str = "merge.json";
 
@@ -56,7 +57,7 @@ impl MergeReport {
             test: data.test.as_ref().map(|test| test.class_counts(classes)),
             duplicates,
             overlap,
-            notes: differing_columns(&files),
+            notes: told(&files).into_iter().chain(differing_columns(&files)).collect(),
             files: files.into_iter().map(|(file, _)| file).collect(),
         };
         report.note_repeats();
@@ -102,6 +103,31 @@ impl MergeReport {
         self.notes.extend(notes);
     }
 }
+
+/// What is to be told of the files, each sentence once, with the first file that it is about.
+fn told(files: &[(MergedFile, Images)]) -> Vec<String> {
+    let mut sentences: Vec<(&str, &MergedFile, usize)> = Vec::new();
+    for (file, images) in files {
+        for sentence in &images.told {
+            match sentences.iter_mut().find(|(known, ..)| known == sentence) {
+                Some((.., others)) => *others += 1,
+                None => sentences.push((sentence, file, 0)),
+            }
+        }
+    }
+    let line = |(sentence, file, others): (&str, &MergedFile, usize)| {
+        let first = excerpt_of(&file.path.to_string_lossy(), LONGEST_PATH);
+        match others {
+            0 => format!("`{first}`: {sentence}"),
+            1 => format!("`{first}` and 1 more file: {sentence}"),
+            others => format!("`{first}` and {others} more files: {sentence}"),
+        }
+    };
+    sentences.into_iter().map(line).collect()
+}
+
+/// A path in a note is cut off behind so many characters.
+const LONGEST_PATH: usize = 200;
 
 /// A note for the first file of each part whose columns differ from those of the part's first file.
 fn differing_columns(files: &[(MergedFile, Images)]) -> Vec<String> {

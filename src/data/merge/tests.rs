@@ -97,7 +97,7 @@ fn every_problem_of_every_file_is_named_up_to_twenty() {
 `DIR/p3.csv`: the file has a header and no rows
 `DIR/p4.csv`: `pixel2` is missing: a 1×1×2 image has 2 pixel columns
 `DIR/p5.csv`: row 2 (line 3), column 3 (`pixel2`): the row has 2 cells, 3 are expected
-`DIR/t.csv`: row 1 (line 2), column 2 (`pixel1`): `1.5` is not a pixel: a whole number from 0 to 255 is expected
+`DIR/t.csv`: row 1 (line 2), column 2 (`pixel1`): `1.5` is not a pixel: a whole number from 0 to 255 is expected; round fractions first
 "#);
     let case = case.file("p1.csv", format!("label,pixel1,pixel2\n{}", "0,x,1\n".repeat(30)));
     let error = case.error();

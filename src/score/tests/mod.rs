@@ -274,9 +274,8 @@ fn what_cannot_be_scored_is_named() {
     check(vec![workshop.write("x.csv", "")], &[], "`DIR/x.csv` is empty");
     let missing = format!("{:#}", fs::open(Path::new("DIR/none.csv")).unwrap_err());
     check(vec![Input::File(workshop.path("none.csv"))], &[], &missing);
-    let unknown =
-        "`DIR/x.csv`: `id` is neither the label nor a pixel; if that is as it should be, add to `columns`: `ignore: [id]`";
-    check(vec![workshop.write("x.csv", &table)], &[], unknown);
+    let unknown = r#"`DIR/x.csv`: `shop` is neither the label nor a pixel; to pass over what is neither, set `columns: { ignore: ["shop"] }`"#;
+    check(vec![workshop.write("x.csv", table.replacen(",id\n", ",shop\n", 1))], &[], unknown);
     check(vec![workshop.write("x.csv", &table)], &["id", "shop"], "`DIR/x.csv`: there is no column `shop` to pass through");
     let taken = "the column `class` cannot be passed through: predictions have a column of that name";
     check(vec![workshop.write("x.csv", &table)], &["class"], taken);

@@ -36,12 +36,15 @@ fn parse(path: &Path, workers: usize) -> (f64, u64, u64) {
         columns: &columns,
         passthrough: &[],
         shape: SHAPE,
+        classes: &classes,
+        wording: crate::data::csv::in_yaml,
         needs_labels: true,
         block_bytes: 1 << 20,
         rows_per_batch: 64,
         rows_per_block: 1 << 14,
         shard: None,
         lengths: Vec::new(),
+        progress: &Silent,
     };
     let (mut rows, mut rejected) = (0, 0);
     let start = Instant::now();
@@ -116,15 +119,15 @@ fn speed_of_parsing() {
     });
     let mut record = csv::ByteRecord::new();
     crate::data::csv::reader(text.as_slice()).read_byte_record(&mut record).unwrap();
-    let layout = crate::data::csv::CsvLayout::new(
-        &record,
-        &crate::data::csv::CsvOptions::default(),
-        SHAPE,
-        crate::data::csv::LabelColumn::Required,
-        &[],
-    );
-    let mut plain = layout.unwrap().plain().unwrap();
     let classes: Vec<String> = (0..10).map(|class| format!("class {class}")).collect();
+    let wanted = crate::data::csv::Wanted {
+        columns: &crate::data::csv::CsvOptions::default(),
+        shape: SHAPE,
+        classes: &classes,
+        label: crate::data::csv::LabelColumn::Required,
+        passthrough: &[],
+    };
+    let mut plain = crate::data::csv::CsvLayout::new(&[record.clone()], &wanted).unwrap().plain().unwrap();
     let (mut pixels, mut passed) = (vec![0; 784], crate::data::csv::Cells::default());
     timed("pixels", &mut || {
         for &(start, end) in &rows[1..] {

@@ -1,5 +1,7 @@
 //! Stages that make data: what they are asked for must fit what they read.
 
+use std::path::Path;
+
 use super::super::facts::{DataFacts, FilesFacts};
 use super::super::lineage::Images;
 use super::Checker;
@@ -25,6 +27,7 @@ impl Checker<'_> {
             return;
         }
         let shape = options.image.or(files.as_ref().map(|(_, facts)| facts.shape));
+        let shape = shape.or_else(|| options.shape_told(Path::new("")));
         let classes = options.classes.clone().or(files.map(|(_, facts)| facts.classes));
         let Some(shape) = shape else {
             let message = "the shape of the images is not known";

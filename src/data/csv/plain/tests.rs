@@ -7,7 +7,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 use super::*;
 use crate::data::ImageShape;
-use crate::data::csv::{CsvOptions, LabelColumn, reader};
+use crate::data::csv::{CsvOptions, LabelColumn, Wanted, reader};
 
 const SHAPE: ImageShape = ImageShape { channels: 1, height: 4, width: 5 };
 const PIXELS: usize = 20;
@@ -23,7 +23,13 @@ fn layout(before: &[&str], after: &[&str], passed: &[&str]) -> CsvLayout {
         before.iter().map(|name| (*name).to_owned()).chain(pixels).chain(after.iter().map(|name| (*name).to_owned())).collect();
     let options = CsvOptions { ignore: vec!["other".to_owned()], ..CsvOptions::default() };
     let passed: Vec<String> = passed.iter().map(|name| (*name).to_owned()).collect();
-    CsvLayout::new(&ByteRecord::from(names), &options, SHAPE, LabelColumn::Optional, &passed).unwrap()
+    understood(names, &options, &passed)
+}
+
+fn understood(names: Vec<String>, columns: &CsvOptions, passthrough: &[String]) -> CsvLayout {
+    let classes = classes();
+    let wanted = Wanted { columns, shape: SHAPE, classes: &classes, label: LabelColumn::Optional, passthrough };
+    CsvLayout::new(&[ByteRecord::from(names)], &wanted).unwrap()
 }
 
 fn layouts() -> Vec<CsvLayout> {
@@ -179,9 +185,7 @@ fn every_byte_in_every_place() {
 #[test]
 fn tables_whose_pixels_are_out_of_order_have_no_quick_way() {
     let names: Vec<String> = (0..PIXELS).rev().map(|n| format!("pixel{n}")).collect();
-    let of = |names: &[String], passed: &[String]| {
-        CsvLayout::new(&ByteRecord::from(names.to_vec()), &CsvOptions::default(), SHAPE, LabelColumn::Optional, passed).unwrap()
-    };
+    let of = |names: &[String], passed: &[String]| understood(names.to_vec(), &CsvOptions::default(), passed);
     assert!(of(&names, &[]).plain().is_none());
     let names: Vec<String> = names.into_iter().rev().collect();
     assert!(of(&names, &[]).plain().is_some());
