@@ -240,9 +240,9 @@ impl Family {
         let places: Vec<usize> = varying.iter().map(|(place, ..)| *place).collect();
         let begins = varying.iter().all(|(_, least, _)| *least <= 1);
         let (count, fits) = (self.numbers.len(), self.numbers.len() == shape.pixels());
-        match varying.as_slice() {
-            &[(place, _, values)] if begins && fits && values == count => Inferred::Pattern(self.pattern(&[(place, Pixels)])),
-            &[(a, _, first), (b, _, second)] if begins && shape.channels == 1 && first.checked_mul(second) == Some(count) => {
+        match *varying.as_slice() {
+            [(place, _, values)] if begins && fits && values == count => Inferred::Pattern(self.pattern(&[(place, Pixels)])),
+            [(a, _, first), (b, _, second)] if begins && shape.channels == 1 && first.checked_mul(second) == Some(count) => {
                 let rows_first = self.pattern(&[(a, Rows), (b, Columns)]);
                 let columns_first = self.pattern(&[(a, Columns), (b, Rows)]);
                 let letters = (axis_of(&self.texts[a]), axis_of(&self.texts[b]));
@@ -262,7 +262,7 @@ impl Family {
                     None => Inferred::Nothing,
                 }
             }
-            &[(a, _, first), (b, _, second), (c, _, third)] if begins && fits => {
+            [(a, _, first), (b, _, second), (c, _, third)] if begins && fits => {
                 let in_order = self.is_in_order(&places);
                 let ways = [
                     ([shape.channels, shape.height, shape.width], [Channels, Rows, Columns]),

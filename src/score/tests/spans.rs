@@ -164,12 +164,15 @@ fn a_table_of_bad_rows_needs_no_more_memory_than_one_of_good_rows() {
         columns: &columns,
         passthrough: &passed,
         shape,
+        classes: &classes,
+        wording: crate::data::csv::in_yaml,
         needs_labels: true,
         block_bytes: 1 << 20,
         rows_per_batch: 64,
         rows_per_block: rows_per_block(1 << 20, 64),
         shard: None,
         lengths: Vec::new(),
+        progress: &Silent,
     };
     let work = |block: &mut Block| {
         parser.parse(block);
