@@ -14,7 +14,7 @@ mod stamp;
 pub mod names;
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
@@ -44,6 +44,33 @@ pub fn open(path: &Path) -> Result<BufReader<fs::File>> {
 /// Names the path and the system's reason.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))
+}
+
+/// Reads a whole file of at most `most` bytes; of a longer one, or of a device that never ends, no more than that is read.
+///
+/// # Errors
+/// Names the path, and the system's reason; [`TooLong`].
+pub fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let context = || format!("cannot read `{}`", path.display());
+    let file = fs::File::open(path).with_context(context)?;
+    let told = file.metadata().with_context(context)?.len();
+    let mut bytes = Vec::new();
+    if told <= most {
+        file.take(most + 1).read_to_end(&mut bytes).with_context(context)?;
+    }
+    let length = told.max(bytes.len() as u64);
+    if length > most {
+        return Err(TooLong { path: path.to_owned(), most }.into());
+    }
+    Ok(bytes)
+}
+
+/// A file is longer than anything of its kind.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is too long: {most} bytes are the most that are read of such a file", .path.display())]
+pub struct TooLong {
+    path: PathBuf,
+    most: u64,
 }
 
 /// Reads a whole UTF-8 file.

@@ -1,16 +1,14 @@
 //! From the command line to a plan: reads `pipeline.yaml`, applies `-S`, shows every problem.
 
-use std::io::Read as _;
 use std::path::PathBuf;
-
-use anyhow::Context as _;
 
 use super::exit::{Exit, Failure};
 use super::text::{Paint, Style, complain, count};
 use crate::engine::Plan;
 use crate::fs;
 use crate::graph::StageId;
-use crate::spec::{Override, Part, Problems};
+use crate::spec::{MOST_BYTES, Override, Part, Problems};
+use crate::stages::{self, Budget};
 
 /// Which pipeline, and with which changes.
 #[derive(Clone, Debug, clap::Args)]
@@ -31,6 +29,11 @@ pub(super) struct Source {
 impl Source {
     /// Reads and checks the pipeline. Every problem is shown before this returns.
     pub(super) fn load(&self) -> Result<Plan, Failure> {
+        self.load_within(&Budget::unlimited())
+    }
+
+    /// The same, for stages that fit into memory.
+    pub(super) fn load_within(&self, budget: &Budget) -> Result<Plan, Failure> {
         let name = self.file.display();
         if !self.file.exists() {
             let help = "name another file, or write one with `pipeline init`";
@@ -42,9 +45,10 @@ impl Source {
                 format!("`{name}` is a folder: name the file in it that declares the pipeline"),
             ));
         }
-        let mut bytes = Vec::new();
-        let mut file = fs::open(&self.file)?.take(LARGEST + 1);
-        file.read_to_end(&mut bytes).with_context(|| format!("cannot read `{name}`"))?;
+        let bytes = fs::read_at_most(&self.file, MOST_BYTES as u64).map_err(|error| match error.is::<fs::TooLong>() {
+            true => Failure::new(Exit::Invalid, error.to_string()),
+            false => error.into(),
+        })?;
         let text = text_of(bytes).map_err(|fault| Failure::new(Exit::Invalid, format!("{name}{fault}")))?;
         let mut overrides = Vec::new();
         for text in &self.set {
@@ -52,7 +56,8 @@ impl Source {
         }
         let environment = std::env::var_os("FASHION_MNIST_DIR").filter(|value| !value.is_empty()).map(PathBuf::from);
         let data_dir = self.data_dir.clone().or(environment);
-        crate::stages::load(&name.to_string(), &text, &overrides, data_dir.as_deref()).map_err(|problems| self.show(&problems))
+        let file = name.to_string();
+        stages::load_within(&file, &text, &overrides, data_dir.as_deref(), budget).map_err(|problems| self.show(&problems))
     }
 
     fn show(&self, problems: &Problems) -> Failure {
@@ -70,14 +75,8 @@ impl Source {
     }
 }
 
-/// More bytes than a declaration of a pipeline has.
-const LARGEST: u64 = 16 << 20;
-
 /// The text of a file, or what is wrong with it, to be read after the file's name.
 fn text_of(bytes: Vec<u8>) -> Result<String, String> {
-    if bytes.len() as u64 > LARGEST {
-        return Err(": this is no pipeline: it has more than 16 MB".to_owned());
-    }
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return Err(": the text is UTF-16: save the file as UTF-8".to_owned());
     }
@@ -111,6 +110,5 @@ mod tests {
         assert_eq!(check(b"a: 1\nb: \xff"), ":2: the text is not UTF-8: save the file as UTF-8");
         assert_eq!(check(b"\xff\xfev\0"), ": the text is UTF-16: save the file as UTF-8");
         assert_eq!(check(b"PK\x03\x04\0"), ": this is no text file: name the file that declares the pipeline");
-        assert_eq!(check(&vec![b'a'; (16 << 20) + 1]), ": this is no pipeline: it has more than 16 MB");
     }
 }

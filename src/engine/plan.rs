@@ -1,6 +1,6 @@
 //! A plan: stages that were checked and can be run, in an order in which they can run, and where their results go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -22,6 +22,17 @@ impl fmt::Debug for PlannedStage {
     }
 }
 
+/// The memory that a stage is estimated to need.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Need {
+    /// Bytes that the process holds while the stage runs.
+    pub bytes: u64,
+    /// What most of it is for.
+    pub largest: String,
+    /// How much that is.
+    pub largest_bytes: u64,
+}
+
 /// A pipeline that can be run.
 #[derive(Debug)]
 pub struct Plan {
@@ -31,6 +42,7 @@ pub struct Plan {
     stages: Vec<PlannedStage>,
     graph: Graph,
     families: BTreeMap<StageId, Vec<StageId>>,
+    needs: BTreeMap<StageId, Need>,
 }
 
 impl Plan {
@@ -42,9 +54,19 @@ impl Plan {
     pub fn new(name: impl Into<String>, seed: Seed, artifacts: PathBuf, stages: Vec<PlannedStage>) -> Result<Self, GraphError> {
         let graph = Graph::new(stages.iter().map(|planned| (planned.id.clone(), planned.stage.inputs())).collect())?;
         let mut stages = stages;
-        let order: Vec<&StageId> = graph.order().collect();
-        stages.sort_by_key(|planned| order.iter().position(|id| **id == planned.id));
-        Ok(Self { name: name.into(), seed, artifacts, stages, graph, families: BTreeMap::new() })
+        let order: HashMap<&StageId, usize> = graph.order().enumerate().map(|(position, id)| (id, position)).collect();
+        stages.sort_by_key(|planned| order[&planned.id]);
+        Ok(Self { name: name.into(), seed, artifacts, stages, graph, families: BTreeMap::new(), needs: BTreeMap::new() })
+    }
+
+    /// The same plan, with what stages are estimated to need.
+    pub fn with_needs(self, needs: BTreeMap<StageId, Need>) -> Self {
+        Self { needs, ..self }
+    }
+
+    /// The stage that is estimated to need most memory, and what it needs.
+    pub fn largest_need(&self) -> Option<(&StageId, &Need)> {
+        self.needs.iter().max_by_key(|(_, need)| need.bytes)
     }
 
     /// The same plan, in which some names stand for several stages: `optimum` for `optimum` and `optimum-2`.

@@ -24,10 +24,15 @@ use super::references::{self, ReferenceUse};
 use super::scalar::Scalar;
 use super::schema;
 use super::suggest::{did_you_mean, list, nearest};
+use crate::graph::StageId;
 use crate::quote::excerpt;
 
-/// The most problems that are looked for in one value.
-const MOST_PROBLEMS: usize = 100;
+/// The most problems that are looked for in one value, one in each pass.
+const MOST_PASSES: usize = 100;
+/// The most nodes that are read in all passes over one value, unless the least passes are more.
+const MOST_READ: usize = 1_000_000;
+/// The least passes.
+const LEAST_PASSES: usize = 10;
 
 /// Reads a `T` from `node`, which stands under `key`. What is wrong is added to `problems`, and what refers to stages to
 /// `references`, in as much of the node as can be read; `None` means that there were problems.
@@ -37,12 +42,14 @@ pub(super) fn read<T: DeserializeOwned + JsonSchema>(
     problems: &mut Problems,
     references: &mut Vec<ReferenceUse>,
 ) -> Option<T> {
-    let reader = Reader { required: schema::required_fields::<T>, state: RefCell::default() };
+    let reader = Reader { required: schema::required_fields::<T>, is_full: problems.is_full(), state: RefCell::default() };
+    let mut passes = (MOST_READ / node.size()).clamp(LEAST_PASSES, MOST_PASSES);
     let value = loop {
         let cursor = Cursor { node, key, bare: false, reader: &reader };
+        passes -= 1;
         match T::deserialize(cursor) {
             Ok(value) => break Some(value),
-            Err(Error::Again) if reader.state.borrow().problems.len() < MOST_PROBLEMS => {}
+            Err(Error::Again) if passes > 0 && !reader.is_full() => {}
             Err(Error::Again) => break None,
             Err(error) => {
                 reader.fail(cursor, error);
@@ -53,7 +60,7 @@ pub(super) fn read<T: DeserializeOwned + JsonSchema>(
     let state = reader.state.into_inner();
     references.extend(state.references);
     let is_well = state.problems.is_empty();
-    problems.extend(state.problems);
+    problems.absorb(state.problems);
     value.filter(|_| is_well)
 }
 
@@ -61,6 +68,8 @@ pub(super) fn read<T: DeserializeOwned + JsonSchema>(
 pub(super) struct Reader {
     /// The fields without which a struct of this name and these fields cannot be read, as far as is known.
     required: fn(&str, &[&str]) -> Vec<String>,
+    /// Whether as many problems were known before as are shown.
+    is_full: bool,
     state: RefCell<State>,
 }
 
@@ -68,12 +77,19 @@ pub(super) struct Reader {
 struct State {
     problems: Problems,
     references: Vec<ReferenceUse>,
+    /// Which references there are.
+    known: HashSet<((usize, usize, usize), StageId)>,
     skipped: HashSet<*const Node>,
 }
 
 impl Reader {
     pub fn add(&self, place: &Place, message: String, help: Option<String>) {
         self.state.borrow_mut().problems.push(Problem { place: place.clone(), message, help });
+    }
+
+    /// Whether so many problems are known that no more are looked for, and no advice for them.
+    pub fn is_full(&self) -> bool {
+        self.is_full || self.state.borrow().problems.is_full()
     }
 
     fn is_skipped(&self, node: &Node) -> bool {
@@ -198,8 +214,10 @@ impl<'a> Cursor<'a> {
         let mut absent = HashSet::new();
         for (key, node) in entries {
             if !fields.contains(&key.text.as_str()) {
-                // The field that was meant is given, if under a wrong name.
-                absent.extend(nearest(&key.text, fields.iter().copied()));
+                if !self.reader.is_full() {
+                    // The field that was meant is given, if under a wrong name.
+                    absent.extend(nearest(&key.text, fields.iter().copied()));
+                }
                 self.unknown_key(key, node, fields);
             } else if self.reader.is_skipped(node) {
                 absent.insert(key.text.as_str());
@@ -209,7 +227,7 @@ impl<'a> Cursor<'a> {
         }
         visitor.visit_map(Entries { entries: known.into_iter(), value: None, reader: self.reader }).map_err(|error| {
             let Error::Missing(field) = error else { return error };
-            let mut missing = (self.reader.required)(name, fields);
+            let mut missing = if self.reader.is_full() { Vec::new() } else { (self.reader.required)(name, fields) };
             if !missing.iter().any(|other| other == field) {
                 missing.push(field.to_owned());
             }
@@ -224,6 +242,7 @@ impl<'a> Cursor<'a> {
             Some((name, value)) if node.is_blank() && fields.contains(&name) => {
                 Some(format!("put a blank after the `:`, as in `{name}: {}`", excerpt(value)))
             }
+            _ if self.reader.is_full() => None,
             _ if fields.is_empty() => Some("remove it; there are no options".to_owned()),
             _ => did_you_mean(&key.text, fields, "known here are"),
         };
@@ -384,10 +403,10 @@ impl<'de> de::Deserializer<'de> for Cursor<'_> {
         if references::is_reference(name) {
             let text = self.text(references::WANTED)?;
             if let Some(found) = references::found(name, text, self.key, &self.node.place) {
-                let all = &mut self.reader.state.borrow_mut().references;
+                let state = &mut *self.reader.state.borrow_mut();
                 // A node is read in several passes.
-                if !all.iter().any(|other| other.place == found.place && other.stage == found.stage) {
-                    all.push(found);
+                if state.known.insert((found.place.identity(), found.stage.clone())) {
+                    state.references.push(found);
                 }
             }
         }
@@ -446,7 +465,8 @@ impl<'de> de::Deserializer<'de> for Cursor<'_> {
                 Some(key) => format!("`{}` cannot be `{}`", key.shown(), excerpt(name)),
                 None => format!("`{}` is not known here", excerpt(name)),
             };
-            self.reader.add(place, message, did_you_mean(name, variants, "it can be"));
+            let help = if self.reader.is_full() { None } else { did_you_mean(name, variants, "it can be") };
+            self.reader.add(place, message, help);
             return Err(Error::Reported);
         }
         visitor.visit_enum(Choice { name, content, cursor: self })

@@ -4,7 +4,8 @@
 //! # From text to [`Spec`]
 //!
 //! 1. `parse` turns the text into a tree of nodes, each with its place. What YAML leaves open is settled there: keys are
-//!    text and unique, tags are refused, aliases and `<<` are written out, depth and size are limited.
+//!    text and unique, tags are refused, aliases and `<<` are written out, depth and size are limited. The limits hold for the tree
+//!    after the next two steps too, and with [`MOST_BYTES`] and [`MOST_STAGES`] they bound the work on any text.
 //! 2. `overrides` puts the `-S path=value` of the command line into that tree. Their values are nodes too, with places in
 //!    the option's text, so nothing after this step treats them differently.
 //! 3. `seeds` writes out in that tree what a stage with several seeds stands for.
@@ -53,7 +54,7 @@ mod schema;
 mod seeds;
 mod suggest;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
@@ -70,6 +71,13 @@ pub use problem::{Part, Place, Problem, Problems};
 pub use reference::reference;
 pub use references::ReferenceUse;
 pub use schema::schema;
+
+/// The most bytes of a file.
+pub const MOST_BYTES: usize = 1 << 20;
+/// The most stages of a pipeline, those counted that `seeds` stands for.
+pub const MOST_STAGES: usize = 2000;
+/// The most `-S` options.
+const MOST_OVERRIDES: usize = 1000;
 
 /// The kinds of stages, as an externally tagged enum: the key is the kind, its value the kind's options.
 pub trait Kind: DeserializeOwned + JsonSchema {
@@ -94,6 +102,8 @@ pub struct Spec<K> {
     /// The stages and what they read.
     pub graph: Graph,
     root: Node,
+    /// Where each stage stands in `stages`, and among the entries of the tree.
+    numbers: HashMap<StageId, usize>,
 }
 
 /// One stage of a [`Spec`].
@@ -114,7 +124,7 @@ pub struct StageSpec<K> {
 impl<K: Kind> Spec<K> {
     /// The stage called `id`.
     pub fn stage(&self, id: &StageId) -> Option<&StageSpec<K>> {
-        self.stages.iter().find(|stage| stage.id == *id)
+        self.numbers.get(id).map(|&number| &self.stages[number])
     }
 
     /// The names in the file that stand for several stages, each with all of them, itself first.
@@ -135,9 +145,13 @@ impl<K: Kind> Spec<K> {
     /// Where an option of a stage stands, by the keys and positions in lists that lead to it: `["model", "basic",
     /// "channels", "0"]`. Of an option that is not written out, the place of the nearest one around it.
     pub fn place(&self, stage: &StageId, path: &[&str]) -> Place {
-        let kind = self.stage(stage).map_or("", |stage| stage.kind.name());
-        let path: Vec<&str> = ["stages", stage.as_str(), kind].iter().chain(path).copied().collect();
-        self.root.find(None, &path).clone()
+        let Some((stages, node)) = self.root.get("stages") else { return self.root.place.clone() };
+        let number = self.numbers.get(stage).copied();
+        let entry = number.and_then(|number| node.entries().get(number)).filter(|(key, _)| key.text == stage.as_str());
+        let Some((key, node)) = entry else { return stages.place.clone() };
+        let kind = number.map_or("", |number| self.stages[number].kind.name());
+        let path: Vec<&str> = std::iter::once(kind).chain(path.iter().copied()).collect();
+        node.find(Some(key), &path).clone()
     }
 }
 
@@ -147,6 +161,11 @@ impl<K: Kind> Spec<K> {
 /// All problems that can be found at once: if the text is not YAML, that alone.
 pub fn parse<K: Kind>(file: &str, text: &str, overrides: &[Override]) -> Result<Spec<K>, Problems> {
     let mut problems = Problems::new();
+    if text.len() > MOST_BYTES {
+        let message = format!("the file has {} bytes; {MOST_BYTES} are the most that a pipeline may have", text.len());
+        problems.add(Place::new(&Source::file(file, ""), 1, 1, 1), message);
+        return Err(problems);
+    }
     let Some(mut root) = parse::parse(&Source::file(file, text), text, &mut problems) else { return Err(problems) };
     if !matches!(root.value, Value::Mapping(_)) {
         let message = if root.is_blank() {
@@ -157,9 +176,18 @@ pub fn parse<K: Kind>(file: &str, text: &str, overrides: &[Override]) -> Result<
         problems.add_with_help(root.place, message, "start with `version: 1`");
         return Err(problems);
     }
+    if overrides.len() > MOST_OVERRIDES {
+        let message = format!("there are {} options `-S`; {MOST_OVERRIDES} are the most", overrides.len());
+        problems.add_with_help(root.place, message, "write them into the file");
+        return Err(problems);
+    }
     let (seeds, others): (Vec<&Override>, Vec<&Override>) = overrides.iter().partition(|given| given.is_seeds());
     for given in seeds.into_iter().chain(others) {
         overrides::apply(&mut root, given, &["name", "seed", "artifacts"], &mut problems);
+    }
+    if root.size() > parse::MOST_NODES {
+        problems.add(root.place, format!("there are more than {} values, those of `-S` counted", parse::MOST_NODES));
+        return Err(problems);
     }
     let header: Option<Header> = de::read(&root, None, &mut problems, &mut Vec::new());
     for (key, help) in [("version", "add `version: 1`"), ("stages", "add the stages below `stages:`")] {
@@ -172,7 +200,8 @@ pub fn parse<K: Kind>(file: &str, text: &str, overrides: &[Override]) -> Result<
         (Some(header), Some(graph)) if problems.is_empty() => {
             let stem = || Path::new(file).file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
             let name = header.name.unwrap_or_else(stem);
-            Ok(Spec { name, seed: header.seed, artifacts: header.artifacts, stages, graph, root })
+            let numbers = stages.iter().enumerate().map(|(number, stage)| (stage.id.clone(), number)).collect();
+            Ok(Spec { name, seed: header.seed, artifacts: header.artifacts, stages, graph, root, numbers })
         }
         _ => Err(problems),
     }
@@ -209,7 +238,7 @@ fn read_stages<K: Kind>(root: &mut Node, problems: &mut Problems) -> (Vec<StageS
         return (Vec::new(), None);
     }
     let Value::Mapping(entries) = &mut stages.value else { return (Vec::new(), None) };
-    let families = seeds::write_out(entries, problems);
+    let Some(families) = seeds::write_out(entries, problems) else { return (Vec::new(), None) };
     let mut read = Vec::with_capacity(entries.len());
     for (key, node) in entries {
         let id = key.text.parse::<StageId>().map_err(|message| problems.add(key.place.clone(), message));
@@ -222,6 +251,11 @@ fn read_stages<K: Kind>(root: &mut Node, problems: &mut Problems) -> (Vec<StageS
         if let Ok(id) = id {
             read.push((families.entry_of(&id).clone(), id, kind, &*key, references));
         }
+    }
+    if families.is_over() {
+        let message = format!("lists that name stages with several seeds grow to more than {} values", parse::MOST_NODES);
+        problems.add_with_help(place, message, "give fewer seeds, or name fewer stages");
+        return (Vec::new(), None);
     }
     let referrers: Vec<_> = read
         .iter()

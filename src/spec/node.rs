@@ -70,6 +70,14 @@ impl Node {
         }
     }
 
+    /// The entries of a mapping; none of anything else.
+    pub fn entries(&self) -> &[(Key, Self)] {
+        match &self.value {
+            Value::Mapping(entries) => entries,
+            _ => &[],
+        }
+    }
+
     /// Nothing was written: `epochs:` and then the end of the line.
     pub fn is_blank(&self) -> bool {
         matches!(&self.value, Value::Scalar { text, plain: true } if text.is_empty())

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::node::{Key, Node, Value};
-use super::parse::parse;
+use super::parse::{MOST_LEVELS, parse};
 use super::problem::{Place, Problem, Problems, Source};
 use super::seeds::family_of;
 use super::suggest::did_you_mean;
@@ -23,6 +23,9 @@ impl FromStr for Override {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once('=') {
+            Some((path, _)) if path.split('.').count() > MOST_LEVELS => {
+                Err(format!("`{}` leads through more than {MOST_LEVELS} levels", excerpt(path)))
+            }
             Some((path, _)) if !path.is_empty() && path.split('.').all(|name| !name.trim().is_empty()) => {
                 Ok(Self(text.to_owned()))
             }
@@ -87,11 +90,19 @@ pub(super) fn apply(root: &mut Node, Override(text): &Override, keys: &[&str], p
         }
         return;
     }
-    problems.push(unknown(first, &path[first.name.len()..], rest.is_empty(), stages, keys));
+    let advises = !problems.is_full();
+    problems.push(unknown(first, &path[first.name.len()..], rest.is_empty(), stages, keys, advises));
 }
 
-/// Says that no stage is called as `first` says; `option` is the path behind it.
-fn unknown(first: &Step<'_>, option: &str, is_alone: bool, stages: &[(Key, Node)], keys: &[&str]) -> Problem {
+/// Says that no stage is called as `first` says, and what may have been meant if it `advises`; `option` is the path behind it.
+fn unknown(
+    first: &Step<'_>,
+    option: &str,
+    is_alone: bool,
+    stages: &[(Key, Node)],
+    keys: &[&str],
+    advises: bool,
+) -> Problem {
     let place = first.place.clone();
     if let Some((entry, seeds)) = family_of(first.name, stages) {
         let message =
@@ -107,7 +118,8 @@ fn unknown(first: &Step<'_>, option: &str, is_alone: bool, stages: &[(Key, Node)
     } else {
         format!("there is no stage `{}`", excerpt(first.name))
     };
-    Problem { place, message, help: did_you_mean(first.name, &known, "known are") }
+    let help = if advises { did_you_mean(first.name, &known, "known are") } else { None };
+    Problem { place, message, help }
 }
 
 /// The node of a stage's options; `None` if the stage is not of the form `kind: options`, which is a problem of the file.
@@ -149,11 +161,10 @@ fn set(node: &mut Node, steps: &[Step<'_>], value: Node, problems: &mut Problems
     match &mut node.value {
         Value::Mapping(entries) => {
             // A key may itself hold dots, as those of a search space do: the longest that exists is meant.
-            let joined = |count: usize| steps[..count].iter().map(|step| step.name).collect::<Vec<_>>().join(".");
-            let existing = (1..=steps.len()).rev().find_map(|count| {
-                let name = joined(count);
-                entries.iter().position(|(key, _)| key.text == name).map(|index| (index, count))
-            });
+            let whole = steps.iter().map(|step| step.name).collect::<Vec<_>>().join(".");
+            let begins = |key: &str| whole.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+            let existing = entries.iter().enumerate().filter(|(_, (key, _))| begins(&key.text));
+            let existing = existing.map(|(index, (key, _))| (index, key.text.split('.').count())).max_by_key(|found| found.1);
             let (index, count) = existing.unwrap_or_else(|| {
                 entries.push((step.key(), Node { place: step.place.clone(), value: Value::Mapping(Vec::new()) }));
                 (entries.len() - 1, 1)

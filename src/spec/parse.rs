@@ -15,9 +15,9 @@ use super::problem::{Place, Problems, Source};
 use crate::quote::{excerpt, excerpt_of};
 
 /// The most levels of nesting, those inside aliases counted.
-const MOST_LEVELS: usize = 64;
-/// The most nodes in one text, those inside aliases counted.
-const MOST_NODES: usize = 100_000;
+pub(super) const MOST_LEVELS: usize = 64;
+/// The most nodes in one text, those inside aliases counted, and in the tree that is made of it.
+pub(super) const MOST_NODES: usize = 100_000;
 
 /// Reads one YAML document; a text without one is a blank node. `None` means that the text cannot be read as one, and that a problem says why; otherwise
 /// problems that leave the rest readable, such as duplicate keys, may have been added.
@@ -111,6 +111,7 @@ impl<'a> Builder<'a> {
         };
         let node = Node { place, value };
         if anchor > 0 {
+            self.grow(node.size(), level, &node.place)?;
             self.anchors.insert(anchor, Some(node.clone()));
         }
         Ok(node)

@@ -1,6 +1,8 @@
 //! Problems with places: what is wrong in a text, where, and what to do about it.
 
+use std::collections::HashSet;
 use std::fmt::{self, Write as _};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use crate::quote::{excerpt_of, is_invisible};
@@ -70,6 +72,11 @@ impl Place {
         (text, self.line, self.column, self.length)
     }
 
+    /// What no other place has: the text it is in, line and column.
+    pub(super) fn identity(&self) -> (usize, usize, usize) {
+        (Arc::as_ptr(&self.source) as usize, self.line, self.column)
+    }
+
     /// The first `length` characters of this place.
     pub(super) fn first(&self, length: usize) -> Self {
         Self { length, ..self.clone() }
@@ -102,9 +109,19 @@ pub struct Problem {
     pub help: Option<String>,
 }
 
-/// Everything that is wrong, in the order of the text: first the file, then the `-S` options. Each problem is held once.
+/// The most problems that are kept and shown; of those behind them in the text only the number is told.
+const MOST: usize = 100;
+/// The most characters of a message or a help.
+const LONGEST: usize = 2000;
+
+/// What is wrong, in the order of the text: first the file, then the `-S` options. Each problem counts once, and the first hundred
+/// are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Problems(Vec<Problem>);
+pub struct Problems {
+    kept: Vec<Problem>,
+    /// The fingerprints of the others.
+    rest: HashSet<u64>,
+}
 
 impl Problems {
     /// No problems.
@@ -113,13 +130,37 @@ impl Problems {
     }
 
     /// Adds a problem at its place in the order, unless it is here already.
-    pub fn push(&mut self, problem: Problem) {
-        let order = problem.place.order();
-        let start = self.0.partition_point(|other| other.place.order() < order);
-        let end = self.0.partition_point(|other| other.place.order() <= order);
-        if !self.0[start..end].contains(&problem) {
-            self.0.insert(end, problem);
+    pub fn push(&mut self, mut problem: Problem) {
+        for text in [Some(&mut problem.message), problem.help.as_mut()].into_iter().flatten() {
+            if text.len() > LONGEST {
+                *text = excerpt_of(text, LONGEST);
+            }
         }
+        let order = problem.place.order();
+        let start = self.kept.partition_point(|other| other.place.order() < order);
+        let end = self.kept.partition_point(|other| other.place.order() <= order);
+        if self.kept[start..end].iter().any(|other| other.message == problem.message) {
+            return;
+        }
+        if end < MOST {
+            self.kept.insert(end, problem);
+        } else {
+            self.rest.insert(problem.fingerprint());
+        }
+        if self.kept.len() > MOST {
+            self.rest.extend(self.kept.pop().map(|last| last.fingerprint()));
+        }
+    }
+
+    /// Adds all problems of others.
+    pub(super) fn absorb(&mut self, others: Self) {
+        self.rest.extend(others.rest);
+        others.kept.into_iter().for_each(|problem| self.push(problem));
+    }
+
+    /// Whether as many are kept as are shown, so that advice for a further one is not worth its search.
+    pub fn is_full(&self) -> bool {
+        self.kept.len() >= MOST
     }
 
     /// Adds a problem that has no advice beyond its message.
@@ -134,17 +175,17 @@ impl Problems {
 
     /// Whether all is well.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.kept.is_empty()
     }
 
-    /// The number of problems.
+    /// The number of problems, those counted that are not kept.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.kept.len() + self.rest.len()
     }
 
-    /// The problems in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Problem> {
-        self.0.iter()
+    /// The problems that are kept, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Problem> + DoubleEndedIterator {
+        self.kept.iter()
     }
 
     /// `value` if there is no problem, else the problems.
@@ -155,9 +196,18 @@ impl Problems {
         if self.is_empty() { Ok(value) } else { Err(self) }
     }
 
-    /// All problems as text for people, with an empty line between two, as [`Problem::render`] writes each.
+    /// The problems that are kept as text for people, with an empty line between two, as [`Problem::render`] writes each; then how
+    /// many more there are.
     pub fn render(&self, paint: &dyn Fn(Part, &str) -> String) -> String {
-        self.iter().map(|problem| problem.render(paint)).collect::<Vec<_>>().join("\n")
+        let mut text = self.iter().map(|problem| problem.render(paint)).collect::<Vec<_>>().join("\n");
+        match self.rest.len() {
+            0 => {}
+            1 => text.push_str("\nand 1 more\n"),
+            more => {
+                let _ = writeln!(text, "\nand {more} more");
+            }
+        }
+        text
     }
 }
 
@@ -168,21 +218,6 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
-
-impl Extend<Problem> for Problems {
-    fn extend<I: IntoIterator<Item = Problem>>(&mut self, problems: I) {
-        problems.into_iter().for_each(|problem| self.push(problem));
-    }
-}
-
-impl IntoIterator for Problems {
-    type Item = Problem;
-    type IntoIter = std::vec::IntoIter<Problem>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
-    }
-}
 
 /// What a piece of a rendered problem is, so that it can be set off from the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,6 +238,12 @@ pub enum Part {
 const WINDOW: usize = 120;
 
 impl Problem {
+    fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.place.order(), &self.message).hash(&mut hasher);
+        hasher.finish()
+    }
+
     /// The place, the message and the help on one line; then the source line and carets under the exact spot. Of a very
     /// long line only the part around the spot is shown. Every piece goes through `paint`.
     ///
@@ -214,14 +255,17 @@ impl Problem {
     /// ```
     pub fn render(&self, paint: &dyn Fn(Part, &str) -> String) -> String {
         let place = &self.place;
-        let line: Vec<char> = place.source.line(place.line).chars().map(visible).collect();
-        let start = (place.column - 1).min(line.len());
-        let from = if line.len() > WINDOW { start.saturating_sub(WINDOW / 3) } else { 0 };
-        let to = line.len().min(from + WINDOW);
-        let shown: String = [if from > 0 { "…" } else { "" }, &String::from_iter(&line[from..to])].concat();
-        let shown = [shown.trim_end(), if to < line.len() { "…" } else { "" }].concat();
+        let line = place.source.line(place.line);
+        let is_long = line.chars().nth(WINDOW).is_some();
+        let length = if is_long { line.chars().count() } else { WINDOW };
+        let start = (place.column - 1).min(length);
+        let from = if is_long { start.saturating_sub(WINDOW / 3) } else { 0 };
+        let window: Vec<char> = line.chars().map(visible).skip(from).take(WINDOW).collect();
+        let (start, to) = (if is_long { start } else { start.min(window.len()) }, from + window.len());
+        let shown: String = [if from > 0 { "…" } else { "" }, &String::from_iter(&window)].concat();
+        let shown = [shown.trim_end(), if is_long && to < length { "…" } else { "" }].concat();
         let indent = start - from + usize::from(from > 0);
-        let carets = place.length.clamp(1, (to - start).max(1));
+        let carets = place.length.clamp(1, to.saturating_sub(start).max(1));
 
         let number = match &*place.source {
             Source::File { .. } => place.line.to_string(),
@@ -277,6 +321,32 @@ mod tests {
         2 |  epoch: 3
           |  ^^^^^
         ");
+    }
+
+    #[test]
+    fn the_first_hundred_are_kept_and_the_others_counted_once() {
+        let file = Source::file("p.yaml", &"x\n".repeat(500));
+        let mut problems = Problems::new();
+        // From the end, so that what is kept is pushed out again.
+        for line in (1..=500).rev().chain(1..=500) {
+            problems.push(problem(&file, (line, 1, 1), None));
+        }
+        assert_eq!((problems.iter().len(), problems.len()), (100, 500));
+        let last = problems.iter().next_back().unwrap().place.line();
+        assert!(problems.is_full() && last == 100, "{last}");
+        let text = problems.to_string();
+        assert!(text.ends_with("100 | x\n    | ^\n\nand 400 more\n"), "{text}");
+        let mut others = Problems::new();
+        others.add(Place::new(&file, 1, 1, 1), "first of all");
+        others.absorb(problems);
+        assert_eq!((others.iter().len(), others.len()), (100, 501));
+    }
+
+    #[test]
+    fn a_message_is_never_longer_than_a_screen() {
+        let mut problems = Problems::new();
+        problems.add(Place::new(&Source::file("p.yaml", "x"), 1, 1, 1), "a".repeat(1_000_000));
+        assert!(problems.to_string().chars().count() < 3000);
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! References between stages: found while options are read, checked when all stages are known.
 
-use std::collections::HashMap;
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
 
 use crate::graph::{ExportRef, ExportedModelRef, Graph, GraphError, Product, Reference as _, StageId, reference_needs};
 
 use super::node::Key;
 use super::problem::{Place, Problems};
 use super::suggest::{list, nearest};
+
+/// The most stages of a circle that are shown.
+const SHOWN: usize = 20;
 
 /// What a reference must be written as.
 pub(super) const WANTED: &str = "the name of a stage";
@@ -66,6 +70,8 @@ pub(super) struct Referrer<'a> {
 /// `None` if a problem was found.
 pub(super) fn check(stages: &[Referrer<'_>], problems: &mut Problems) -> Option<Graph> {
     let by_id: HashMap<&StageId, &Referrer<'_>> = stages.iter().map(|stage| (stage.id, stage)).collect();
+    let exported: HashMap<&StageId, OnceCell<HashSet<&StageId>>> =
+        stages.iter().map(|stage| (stage.id, OnceCell::new())).collect();
     let mut nodes = Vec::with_capacity(stages.len());
     for stage in stages {
         let mut inputs = Vec::new();
@@ -80,7 +86,7 @@ pub(super) fn check(stages: &[Referrer<'_>], problems: &mut Problems) -> Option<
                 Some(target) => {
                     inputs.push(reference.stage.clone());
                     check_product(stages, stage.id, reference, target, problems);
-                    check_model(&by_id, reference, target, problems);
+                    check_model(&by_id, &exported[target.id], reference, target, problems);
                 }
             }
         }
@@ -120,7 +126,7 @@ fn suggestion(stages: &[Referrer<'_>], asker: &StageId, reference: &ReferenceUse
 
 fn unknown(stages: &[Referrer<'_>], asker: &StageId, reference: &ReferenceUse, problems: &mut Problems) {
     let message = format!("stage `{asker}` reads `{}`, which no stage makes", reference.stage);
-    let help = suggestion(stages, asker, reference);
+    let help = if problems.is_full() { None } else { suggestion(stages, asker, reference) };
     problems.push(super::Problem { place: reference.place.clone(), message, help });
 }
 
@@ -138,23 +144,24 @@ fn check_product(
             option => format!("`{option}` needs {needs}"),
         };
         let message = format!("stage `{asker}` reads `{}`, which makes {makes}, but {need}", reference.stage);
-        let help = suggestion(stages, asker, reference);
+        let help = if problems.is_full() { None } else { suggestion(stages, asker, reference) };
         problems.push(super::Problem { place: reference.place.clone(), message, help });
     }
 }
 
-/// The model in `exported/model` must be one that the export names.
-fn check_model(
+/// The model in `exported/model` must be one that the export names. Which these are, is found once for each export.
+fn check_model<'a>(
     by_id: &HashMap<&StageId, &Referrer<'_>>,
+    exported: &OnceCell<HashSet<&'a StageId>>,
     reference: &ReferenceUse,
-    export: &Referrer<'_>,
+    export: &Referrer<'a>,
     problems: &mut Problems,
 ) {
     let (Some((model, place)), Some(Product::Export)) = (&reference.model, export.product) else { return };
     let is_model = |id: &StageId| by_id.get(id).is_none_or(|stage| stage.product.is_none_or(|makes| makes == Product::Model));
-    let exported: Vec<&StageId> = export.references.iter().map(|reference| &reference.stage).filter(|id| is_model(id)).collect();
-    if !exported.contains(&model) {
-        let names: Vec<&str> = exported.iter().map(|id| id.as_str()).collect();
+    let models = || export.references.iter().map(|reference| &reference.stage).filter(|id| is_model(id));
+    if !exported.get_or_init(|| models().collect()).contains(model) {
+        let names: Vec<&str> = if problems.is_full() { Vec::new() } else { models().map(StageId::as_str).collect() };
         let help = super::suggest::did_you_mean(model.as_str(), &names, "it exports");
         let message = format!("stage `{}` does not export `{model}`", export.id);
         problems.push(super::Problem { place: place.clone(), message, help });
@@ -165,7 +172,10 @@ fn cycle(by_id: &HashMap<&StageId, &Referrer<'_>>, circle: &[StageId], problems:
     let (Some(first), Some(last)) = (circle.first(), circle.last()) else { return };
     let edge = by_id[first].references.iter().find(|reference| reference.stage == *last);
     let place = &edge.expect("in a circle the first stage reads the last").place;
-    let path = circle.iter().chain([first]).map(|id| format!("`{id}`")).collect::<Vec<_>>().join(" → ");
-    let message = format!("stages wait for each other: {path}");
+    let mut path: Vec<String> = circle.iter().chain([first]).map(|id| format!("`{id}`")).collect();
+    if path.len() > SHOWN {
+        drop(path.splice(SHOWN / 2..path.len() - SHOWN / 2, ["…".to_owned()]));
+    }
+    let message = format!("stages wait for each other: {}", path.join(" → "));
     problems.add_with_help(place.clone(), message, format!("`{first}` cannot read `{last}`, which needs it"));
 }

@@ -8,9 +8,12 @@
 //! It is the tree that is changed, and a copy of a node keeps the place of its original: everything later treats the copies
 //! like stages that are written in the file, and shows what is wrong where it is written.
 
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap};
 
+use super::MOST_STAGES;
 use super::node::{Key, Node, Value};
+use super::parse::MOST_NODES;
 use super::problem::{Place, Problems};
 use super::references::{ReferenceUse, spot};
 use super::scalar::Scalar;
@@ -20,25 +23,66 @@ use crate::units::Seeds;
 /// The option that says how many.
 const OPTION: &str = "seeds";
 
-/// The stages of the file that stand for several, each with the names of the further ones.
-pub(super) struct Families(BTreeMap<StageId, Vec<StageId>>);
+/// The stages of the file that stand for several.
+pub(super) struct Families {
+    /// Each with the names of the further ones.
+    further: BTreeMap<StageId, Vec<StageId>>,
+    /// The name in the file of each further one.
+    entries: HashMap<StageId, StageId>,
+    /// How many more nodes the tree may have; none once it would have had too many.
+    room: Cell<Option<usize>>,
+}
 
 impl Families {
     /// The first of a family if `id` is its name with the number 1.
     fn first(&self, id: &StageId) -> Option<&StageId> {
-        let entry = id.as_str().strip_suffix("-1")?;
-        self.0.keys().find(|first| first.as_str() == entry)
+        let entry = id.as_str().strip_suffix("-1")?.parse::<StageId>().ok()?;
+        self.further.get_key_value(&entry).map(|(first, _)| first)
+    }
+
+    /// The names that stand behind `id` where a list names it.
+    fn behind(&self, id: &StageId) -> &[StageId] {
+        self.further.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether there is room for so many more nodes, which then are counted.
+    fn grow(&self, nodes: usize) -> bool {
+        self.room.set(self.room.get().and_then(|room| room.checked_sub(nodes)));
+        self.room.get().is_some()
+    }
+
+    /// Whether lists grew too long, and were left as they are.
+    pub fn is_over(&self) -> bool {
+        self.room.get().is_none()
     }
 
     /// The name in the file that `id` comes from; its own for most.
     pub fn entry_of<'a>(&'a self, id: &'a StageId) -> &'a StageId {
-        self.0.iter().find(|(_, further)| further.contains(id)).map_or(id, |(entry, _)| entry)
+        self.entries.get(id).unwrap_or(id)
     }
 }
 
-/// Puts behind every stage with several seeds its copies. A name that is taken is a problem.
-pub(super) fn write_out(stages: &mut Vec<(Key, Node)>, problems: &mut Problems) -> Families {
+/// Puts behind every stage with several seeds its copies. A name that is taken is a problem; `None` means that there would be too
+/// many stages or values, and that a problem says so.
+pub(super) fn write_out(stages: &mut Vec<(Key, Node)>, problems: &mut Problems) -> Option<Families> {
+    let (mut count, mut nodes) = (0, 0);
+    for (key, node) in stages.iter() {
+        let seeds = seeds(node);
+        let copies = seeds.as_ref().map_or(1, |(seeds, _)| seeds.get());
+        (count, nodes) = (count + copies, nodes + copies * node.size());
+        let limit = if count > MOST_STAGES {
+            format!("{MOST_STAGES} stages")
+        } else if nodes > MOST_NODES {
+            format!("{MOST_NODES} values")
+        } else {
+            continue;
+        };
+        let place = seeds.map_or_else(|| key.place.clone(), |(_, option)| option);
+        problems.add(place, format!("there are more than {limit} up to here, those counted that `seeds` stands for"));
+        return None;
+    }
     let written = std::mem::take(stages);
+    let by_name: HashMap<&str, &Key> = written.iter().map(|(key, _)| (key.text.as_str(), key)).collect();
     let mut families = BTreeMap::new();
     for (key, node) in &written {
         let Some((id, (seeds, option))) = key.text.parse::<StageId>().ok().zip(seeds(node)) else { continue };
@@ -51,8 +95,8 @@ pub(super) fn write_out(stages: &mut Vec<(Key, Node)>, problems: &mut Problems) 
                     break;
                 }
             };
-            match written.iter().find(|(key, _)| key.text == copy.as_str()) {
-                Some((taken, _)) => {
+            match by_name.get(copy.as_str()) {
+                Some(taken) => {
                     let message = format!(
                         "with {seeds} seeds, `{id}` stands for a stage `{copy}` too, which line {} has",
                         taken.place.line()
@@ -65,15 +109,16 @@ pub(super) fn write_out(stages: &mut Vec<(Key, Node)>, problems: &mut Problems) 
         }
         families.insert(id, further);
     }
-    let families = Families(families);
+    let entries = families.iter().flat_map(|(entry, further)| further.iter().map(move |copy| (copy.clone(), entry.clone())));
+    let families = Families { entries: entries.collect(), further: families, room: Cell::new(Some(MOST_NODES - nodes)) };
     for (key, node) in written {
-        let further = key.text.parse().ok().and_then(|id: StageId| families.0.get(&id)).map_or(&[][..], Vec::as_slice);
+        let further = key.text.parse().ok().map_or(&[][..], |id: StageId| families.behind(&id));
         let copy = |id: &StageId| (Key { text: id.to_string(), place: key.place.clone() }, node.clone());
         let copies: Vec<_> = further.iter().map(copy).collect();
         stages.push((key, node));
         stages.extend(copies);
     }
-    families
+    Some(families)
 }
 
 /// The stage of the file that `name` would be a further seed of, with the number of its seeds: for `optimum-2` and also for
@@ -100,8 +145,18 @@ fn seeds(node: &Node) -> Option<(Seeds, Place)> {
 /// that with the number 1. `references` are those that were found in `node`: not every text that is like a name is one. Gives
 /// whether anything was changed.
 pub(super) fn name_all(node: &mut Node, references: &[ReferenceUse], families: &Families) -> bool {
+    if families.further.is_empty() {
+        return false;
+    }
+    let at = |reference: &ReferenceUse| (reference.place.identity(), reference.stage.clone());
+    name_below(node, &references.iter().map(at).collect(), families)
+}
+
+/// References by their places.
+type References = HashMap<(usize, usize, usize), StageId>;
+
+fn name_below(node: &mut Node, references: &References, families: &Families) -> bool {
     match &mut node.value {
-        _ if families.0.is_empty() => false,
         Value::Scalar { .. } => {
             let Some((id, first)) = named(node, references).and_then(|id| Some((id, families.first(id)?))) else { return false };
             let (place, text) = (spot(id.as_str(), &node.place), first.to_string());
@@ -109,13 +164,14 @@ pub(super) fn name_all(node: &mut Node, references: &[ReferenceUse], families: &
             true
         }
         Value::Mapping(entries) => {
-            entries.iter_mut().fold(false, |changed, (_, node)| name_all(node, references, families) || changed)
+            entries.iter_mut().fold(false, |changed, (_, node)| name_below(node, references, families) || changed)
         }
         Value::List(nodes) => {
             let mut changed = false;
             for mut node in std::mem::take(nodes) {
-                let further = named(&node, references).and_then(|id| families.0.get(id)).map_or(&[][..], Vec::as_slice);
-                changed |= name_all(&mut node, references, families);
+                let further = named(&node, references).map_or(&[][..], |id| families.behind(id));
+                let further = if families.grow(further.len()) { further } else { &[] };
+                changed |= name_below(&mut node, references, families);
                 let copy =
                     |id: &StageId| Node { place: node.place.clone(), value: Value::Scalar { text: id.to_string(), plain: true } };
                 let copies: Vec<Node> = further.iter().map(copy).collect();
@@ -129,10 +185,9 @@ pub(super) fn name_all(node: &mut Node, references: &[ReferenceUse], families: &
 }
 
 /// The stage that a scalar names, if it is one of `references`.
-fn named<'a>(node: &Node, references: &'a [ReferenceUse]) -> Option<&'a StageId> {
+fn named<'a>(node: &Node, references: &'a References) -> Option<&'a StageId> {
     let (_, text) = node.scalar()?;
-    let place = spot(text, &node.place);
-    references.iter().find(|reference| reference.stage.as_str() == text && reference.place == place).map(|found| &found.stage)
+    references.get(&spot(text, &node.place).identity()).filter(|stage| stage.as_str() == text)
 }
 
 #[cfg(test)]

@@ -2,18 +2,41 @@
 
 use crate::quote::excerpt;
 
+/// The longest name that may be a slip of another, in bytes: distances take the square of it.
+const LONGEST: usize = 100;
+
+#[cfg(test)]
+thread_local! {
+    /// How many distances were computed on this thread.
+    pub(super) static DISTANCES: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// The candidate nearest to `typed`, if it is near enough to be a slip: other case, `-` for `_`, a typing error in every
 /// three letters (Damerau–Levenshtein), or one name the beginning of the other.
 pub(super) fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |text: &str| text.to_lowercase().replace('-', "_");
+    if typed.len() > LONGEST {
+        return None;
+    }
     let typed = plain(typed);
+    let letters = typed.chars().count();
     let distance = |candidate: &str| {
+        if candidate.len() > LONGEST {
+            return None;
+        }
         let candidate = plain(candidate);
-        let distance = strsim::damerau_levenshtein(&typed, &candidate);
-        let allowed = typed.chars().count().max(3) / 3;
-        let shorter = typed.chars().count().min(candidate.chars().count());
-        let continues = shorter >= 3 && (candidate.starts_with(&typed) || typed.starts_with(&candidate));
-        (distance <= allowed || continues).then_some(distance)
+        let others = candidate.chars().count();
+        // Every letter that is missing or too many counts.
+        let (least, allowed) = (letters.abs_diff(others), letters.max(3) / 3);
+        if letters.min(others) >= 3 && (candidate.starts_with(&typed) || typed.starts_with(&candidate)) {
+            return Some(least);
+        }
+        if least > allowed {
+            return None;
+        }
+        #[cfg(test)]
+        DISTANCES.with(|count| count.set(count.get() + 1));
+        Some(strsim::damerau_levenshtein(&typed, &candidate)).filter(|distance| *distance <= allowed)
     };
     candidates.into_iter().filter_map(|name| Some((distance(name)?, name))).min_by_key(|near| near.0).map(|near| near.1)
 }
@@ -52,6 +75,17 @@ mod tests {
         ] {
             assert_eq!(nearest(typed, known), near, "{typed}");
         }
+    }
+
+    #[test]
+    fn names_too_long_or_too_unlike_are_not_measured() {
+        DISTANCES.set(0);
+        let long = "a".repeat(500_000);
+        assert_eq!(nearest(&long, [long.as_str(), "epochs"]), None);
+        assert_eq!(nearest("epochs", [long.as_str(), "learning_rate"]), None);
+        assert_eq!(DISTANCES.get(), 0);
+        assert_eq!(nearest("epohcs", ["epochs"]), Some("epochs"));
+        assert_eq!(DISTANCES.get(), 1);
     }
 
     #[test]

@@ -7,6 +7,8 @@ mod judged;
 mod places;
 mod seen;
 
+use std::collections::HashSet;
+
 use self::seen::Origins;
 use super::facts::{DataFacts, Facts, FilesFacts};
 use super::kind::StageKind;
@@ -386,8 +388,9 @@ impl Checker<'_> {
             let message = format!("`models` names {}", counted(models.len(), "model"));
             self.problem(id, &["models"], message, &format!("name at least {least}"));
         }
+        let mut named = HashSet::new();
         for (index, model) in models.iter().enumerate() {
-            if models[..index].contains(model) {
+            if !named.insert(model) {
                 self.problem(id, &["models", &index.to_string()], format!("`{model}` is named twice"), "name each model once");
             }
         }

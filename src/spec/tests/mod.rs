@@ -1,6 +1,7 @@
 //! The reader from the outside: what a file means.
 
 mod faults;
+mod large;
 mod properties;
 
 use serde_json::json;
