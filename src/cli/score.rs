@@ -15,7 +15,7 @@ use crate::data::csv::{CsvOptions, Delimiter, Header, PixelPattern};
 use crate::data::pattern::Pattern;
 use crate::engine::{Cancel, Signal, SystemClock};
 use crate::fs::{self, Claim};
-use crate::infer::{Engine, Loaded, Precision};
+use crate::infer::{Engine, Loaded, Precision, is_damage};
 use crate::score::{
     Input, OnError, Output, OutputColumn, OutputFormat, Request, ScoreError, ScoreSummary, Shard, Tally, check_files, claims,
     score,
@@ -126,7 +126,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         files.push(Claim::written("the standard output", STANDARD_OUTPUT));
     }
     check_files(&files).map_err(|error| failure(error, &cancel))?;
-    let model = Loaded::open(&arguments.model).map_err(|error| Failure::new(Exit::Corrupt, format!("{error:#}")))?;
+    let model = Loaded::open(&arguments.model).map_err(|error| {
+        let exit = if is_damage(&error) { Exit::Corrupt } else { Exit::Usage };
+        Failure::new(exit, format!("{error:#}"))
+    })?;
     let is_stream = matches!(fs::place(&arguments.output), Ok(fs::Place::Stream(_)));
     let format = match arguments.format.or_else(|| OutputFormat::of(&arguments.output)) {
         Some(format) => format,

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// The shape of one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "WrittenShape")]
+#[schemars(with = "WrittenShape")]
 pub struct ImageShape {
     /// Colour channels: 1 for gray, 3 for RGB.
     pub channels: usize,
@@ -17,9 +18,51 @@ pub struct ImageShape {
     pub width: usize,
 }
 
+/// The shape of one image.
+#[derive(Deserialize, schemars::JsonSchema)]
+#[serde(rename = "ImageShape", deny_unknown_fields)]
+struct WrittenShape {
+    /// Colour channels: 1 for gray, 3 for RGB.
+    #[schemars(range(min = 1))]
+    channels: usize,
+    /// Rows of pixels.
+    #[schemars(range(min = 1))]
+    height: usize,
+    /// Columns of pixels.
+    #[schemars(range(min = 1))]
+    width: usize,
+}
+
+impl TryFrom<WrittenShape> for ImageShape {
+    type Error = String;
+
+    fn try_from(written: WrittenShape) -> Result<Self, String> {
+        Self::new(written.channels, written.height, written.width)
+    }
+}
+
 impl ImageShape {
     /// Gray images of 28 × 28 pixels, as in MNIST and Fashion-MNIST.
     pub const MNIST: Self = Self { channels: 1, height: 28, width: 28 };
+    /// The most values in one image: 8192 × 8192 gray pixels.
+    pub const MOST_PIXELS: usize = 1 << 26;
+
+    /// Checks sizes that come from outside. Of a shape that was checked, [`Self::pixels`] fits into a number.
+    ///
+    /// # Errors
+    /// When a size is 0, or there are more values than [`Self::MOST_PIXELS`].
+    pub fn new(channels: usize, height: usize, width: usize) -> Result<Self, String> {
+        let shape = Self { channels, height, width };
+        let sizes = [("channels", channels), ("height", height), ("width", width)];
+        if let Some((name, _)) = sizes.into_iter().find(|(_, size)| *size == 0) {
+            return Err(format!("images of {shape} hold nothing: `{name}` must be at least 1"));
+        }
+        let pixels = channels.checked_mul(height).and_then(|pixels| pixels.checked_mul(width));
+        match pixels {
+            Some(pixels) if pixels <= Self::MOST_PIXELS => Ok(shape),
+            _ => Err(format!("images of {shape} are too large: {} values are the most", Self::MOST_PIXELS)),
+        }
+    }
 
     /// Values in one image.
     pub const fn pixels(&self) -> usize {

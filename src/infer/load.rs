@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Error, Result, anyhow, ensure};
 use tract_onnx::prelude::{
     Datum, Framework, InferenceFact, InferenceModelExt, IntoRunnable, TractResult, TypedRunnableModel, tvec,
 };
@@ -14,7 +14,7 @@ use super::{Engine, Model, Precision};
 use crate::data::Label;
 use crate::digest::Digest;
 use crate::fs;
-use crate::onnx::{self, Interface, ModelProto, Ranges};
+use crate::onnx::{self, Interface, ModelProto, NotOnnx, Problems, Ranges};
 use crate::units::BatchSize;
 
 /// How many images run through a graph at once.
@@ -26,6 +26,16 @@ pub enum Batch {
     /// As many as are given, as the file itself declares it.
     Free,
 }
+
+/// Whether an error of [`Loaded::open`] means that a file is damaged: its bytes cannot be read, or it was written by this program and
+/// no longer holds together. Otherwise it cannot be opened, or is another model than this program can use.
+pub fn is_damage(error: &Error) -> bool {
+    error.downcast_ref::<NotOnnx>().is_some_and(|error| *error != NotOnnx::TooMany)
+        || error.downcast_ref::<Problems>().is_some_and(|problems| problems.is_own)
+}
+
+/// Numbers of one value that tract computes at once, at most, where many images run through a graph together.
+const TOGETHER: usize = 1 << 22;
 
 /// An ONNX file whose structure was checked.
 #[derive(Clone, Debug)]
@@ -42,7 +52,7 @@ impl Loaded {
     /// # Errors
     /// Names the file, and everything that keeps it from being a model of this program; see [`onnx::check`].
     pub fn open(path: &Path) -> Result<Self> {
-        let loaded = Self::from_bytes(&fs::read(path)?);
+        let loaded = Self::from_bytes(&fs::read_at_most(path, onnx::MOST_BYTES)?);
         let loaded = loaded.with_context(|| format!("`{}` cannot be used as a model", path.display()))?;
         Ok(Self { file: Some(path.to_owned()), ..loaded })
     }
@@ -52,8 +62,10 @@ impl Loaded {
     /// # Errors
     /// As [`Loaded::open`], without the file's name.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let proto = onnx::decode(bytes)?;
+        let mut proto = onnx::decode(bytes)?;
         let interface = onnx::check(&proto)?;
+        // What a file says of values between is a comment, and is found anew.
+        proto.graph.iter_mut().for_each(|graph| graph.value_info.clear());
         let limit = usize::from(Label::MAX) + 1;
         ensure!(interface.classes.len() <= limit, "it knows {} classes; {limit} are the most", interface.classes.len());
         Ok(Self { proto, interface, digest: Digest::of_bytes(bytes), file: None })
@@ -85,11 +97,12 @@ impl Loaded {
     }
 
     /// The batch that this graph runs fastest in, as measured with tract 0.23: one image where there are convolutions,
-    /// whose unfolded input then stays in the cache; many where all work is done by dense layers, whose weights then are
-    /// read once for all of them. It depends on the graph alone, so the same file gives the same bits everywhere it runs.
+    /// whose unfolded input then stays in the cache; many where all work is done by dense layers on few numbers, whose weights then
+    /// are read once for all of them. It depends on the graph alone, so the same file gives the same bits everywhere it runs.
     pub fn fastest_batch(&self) -> Batch {
         let has_convolution = self.proto.graph.iter().flat_map(|graph| &graph.node).any(|node| node.op_type == "Conv");
-        Batch::Of(BatchSize::new(if has_convolution { 1 } else { 64 }).expect("both are batch sizes"))
+        let fitting = if has_convolution { 1 } else { (TOGETHER / self.interface.largest).clamp(1, 64) };
+        Batch::Of(BatchSize::new(fitting as u64).expect("it is at least one"))
     }
 
     /// Lets tract derive the shape of every value and optimise the graph, and runs it once on black images, so that a
@@ -103,12 +116,7 @@ impl Loaded {
             model.predict(&vec![0; self.interface.image.pixels()])?;
             Ok(model)
         };
-        // tract panics on some attributes that no exporter writes but a damaged file may hold, such as an axis of 100.
-        let result = catch_unwind(AssertUnwindSafe(attempt)).unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-            Err(anyhow!("tract failed at: {}", text.and_then(|text| text.lines().next()).unwrap_or("a place it does not name")))
-        });
-        result.context("the graph cannot be run")
+        guarded("tract", attempt).context("the graph cannot be run")
     }
 
     /// Makes the model ready to run by `engine`; without one, by the kernels where they cover every node, else by tract.
@@ -121,7 +129,7 @@ impl Loaded {
             ensure!(precision == Precision::Fp32, "tract computes in fp32 alone; leave out the engine, or take `kernels`");
             return self.optimise(self.fastest_batch());
         }
-        let runner = match precision {
+        let build = || match precision {
             Precision::Fp32 => Program::new(&self.proto, &self.interface).map(|program| Runner::Single(Box::new(program))),
             Precision::Bf16 => Program::new(&self.proto, &self.interface).map(|program| Runner::Half(Box::new(program))),
             Precision::Int8 => {
@@ -131,8 +139,13 @@ impl Loaded {
                 build_bytes(&self.proto, &self.interface, &ranges).map(|program| Runner::Bytes(Box::new(program)))
             }
         };
-        match runner {
-            Ok(runner) => Ok(Model::new(runner, self.interface.clone(), self.digest)),
+        let attempt = || {
+            let model = Model::new(build()?, self.interface.clone(), self.digest);
+            model.predict(&vec![0; self.interface.image.pixels()])?;
+            Ok(model)
+        };
+        match guarded("the kernels", attempt) {
+            Ok(model) => Ok(model),
             Err(error) if engine.is_none() && precision == Precision::Fp32 => {
                 let mut model = self.optimise(self.fastest_batch())?;
                 model.refused = Some(format!("{error:#}"));
@@ -152,6 +165,17 @@ impl Loaded {
         graph.with_outputs_by_name([onnx::LABEL, onnx::PROBABILITIES])?.into_optimized()?.into_runnable()
     }
 }
+
+/// Tries what may panic on attributes that no exporter writes but a damaged file may hold.
+fn guarded<T>(who: &str, attempt: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(attempt)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        Err(anyhow!("{who} failed at: {}", text.and_then(|text| text.lines().next()).unwrap_or("a place that is not named")))
+    })
+}
+
+#[cfg(test)]
+mod fuzz;
 
 #[cfg(test)]
 mod tests {
@@ -194,8 +218,33 @@ mod tests {
             assert!(error.starts_with("the graph cannot be run: ") && error.contains(expected), "{error}");
         };
         check("net/1", &|node| node.op_type = "Gemmm".into(), "Gemmm");
-        check("net/1", &|node| node.input.swap(0, 1), "net/1");
-        check("label", &|node| node.attribute[0].i = 100, "Illegal combination of values for rank and axis: 2 and 100");
+    }
+
+    #[test]
+    fn a_model_that_gives_no_numbers_is_refused_by_both_engines() {
+        let mut model = decode(&bytes(r#"[{"flatten": {}}, {"dense": {"units": 4}}]"#)).unwrap();
+        let constants = &mut model.graph.as_mut().unwrap().initializer;
+        let bias = constants.iter_mut().find(|constant| constant.name == "net/1.bias").unwrap();
+        bias.raw_data[..4].copy_from_slice(&f32::NAN.to_le_bytes());
+        let loaded = Loaded::from_bytes(&encode(&model)).unwrap();
+        for engine in [Engine::Kernels, Engine::Tract] {
+            let error = format!("{:#}", loaded.ready(Some(engine), Precision::Fp32).unwrap_err());
+            assert!(error.contains("probabilities that are not finite numbers"), "{engine}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_this_program_that_does_not_hold_together_is_damaged_and_one_from_elsewhere_is_another_model() {
+        let whole = bytes(r#"[{"flatten": {}}, {"dense": {"units": 4}}]"#);
+        let error = |bytes: &[u8]| Loaded::from_bytes(bytes).unwrap_err().context("`m.onnx` cannot be used");
+        assert!(is_damage(&error(&whole[..whole.len() / 2])));
+        let mut model = decode(&whole).unwrap();
+        model.graph.as_mut().unwrap().output.reverse();
+        model.graph.as_mut().unwrap().output[0].name = "scores".into();
+        assert!(is_damage(&error(&encode(&model))));
+        model.producer_name = "pytorch".into();
+        assert!(!is_damage(&error(&encode(&model))));
+        assert!(!is_damage(&Loaded::open(Path::new("/no/such/file")).unwrap_err()));
     }
 
     #[test]

@@ -15,6 +15,6 @@ mod ranges;
 mod reference;
 
 pub use compare::{Agreement, compare};
-pub use load::{Batch, Loaded};
+pub use load::{Batch, Loaded, is_damage};
 pub use model::{Engine, Model, Predictions};
 pub use precision::Precision;

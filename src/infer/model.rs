@@ -120,7 +120,7 @@ impl Model {
     /// Predicts images given as `pixels`, `[N, C, H, W]`, values 0–255. N may be any number, 0 included.
     ///
     /// # Errors
-    /// When the pixels do not make whole images of the model's shape, or tract fails.
+    /// When the pixels do not make whole images of the model's shape, tract fails, or a probability is not a finite number.
     pub fn predict(&self, pixels: &[u8]) -> Result<Predictions> {
         let shape = self.interface.image;
         ensure!(pixels.len().is_multiple_of(shape.pixels()), "{} pixels do not make whole images of {shape}", pixels.len());
@@ -141,6 +141,7 @@ impl Model {
             Runner::Half(program) => program.run(pixels, &mut labels, &mut probabilities),
             Runner::Bytes(program) => program.run(pixels, &mut labels, &mut probabilities),
         }
+        ensure!(probabilities.iter().all(|p| p.is_finite()), "the model gives probabilities that are not finite numbers");
         let probabilities = Array2::from_shape_vec((images, classes), probabilities)
             .context("the model gave other probabilities than it should")?;
         Ok(Predictions { labels, probabilities })

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Views;
+use super::{FeatureShape, LayerError, MOST_VALUES, MOST_WEIGHTS, Views, Windows, volume};
 use crate::data::ImageShape;
 use crate::units::{Count, DropRate, Positive};
 
@@ -158,64 +158,6 @@ fn epsilon() -> Positive {
     Positive::new(1e-5).expect("1e-5 is in range")
 }
 
-/// The shape of the features between two layers, without the batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FeatureShape {
-    /// `[C, H, W]`.
-    Map {
-        /// Channels.
-        channels: usize,
-        /// Rows.
-        height: usize,
-        /// Columns.
-        width: usize,
-    },
-    /// `[D]`.
-    Vector(usize),
-}
-
-impl FeatureShape {
-    /// Values in it.
-    pub const fn len(&self) -> usize {
-        match *self {
-            Self::Map { channels, height, width } => channels * height * width,
-            Self::Vector(size) => size,
-        }
-    }
-
-    /// Whether it holds nothing.
-    pub const fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Channels of a map, or the length of a vector: what a batch normalisation normalises.
-    pub const fn channels(&self) -> usize {
-        match *self {
-            Self::Map { channels, .. } => channels,
-            Self::Vector(size) => size,
-        }
-    }
-}
-
-impl std::fmt::Display for FeatureShape {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Map { channels, height, width } => write!(f, "{channels}×{height}×{width}"),
-            Self::Vector(size) => write!(f, "{size}"),
-        }
-    }
-}
-
-/// A layer that does not fit what comes before it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{place}: {message}")]
-pub struct LayerError {
-    /// Where: `layer 3`, `layer 3.layers.0` inside a residual block, `normalisation`.
-    pub place: String,
-    /// What is wrong and what to do.
-    pub message: String,
-}
-
 /// A network as data: from pixels 0–255, `[N, C, H, W]`, to logits, `[N, classes]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Architecture {
@@ -279,6 +221,7 @@ impl Architecture {
     /// The first layer that does not fit what comes before it.
     pub fn shapes(&self) -> Result<Vec<FeatureShape>, LayerError> {
         let ImageShape { channels, height, width } = self.input;
+        ImageShape::new(channels, height, width).map_err(|message| LayerError { place: "images".into(), message })?;
         let mut shapes = vec![FeatureShape::Map { channels, height, width }];
         for (index, layer) in self.layers.iter().enumerate() {
             let next = layer.output(*shapes.last().expect("starts with one"), &index.to_string())?;
@@ -321,11 +264,11 @@ impl Architecture {
     /// As [`Architecture::shapes`].
     pub fn flops(&self) -> Result<u64, LayerError> {
         let shapes = self.shapes()?;
-        let mut sum = 0;
+        let mut sum = 0_u64;
         for (layer, (&before, &after)) in self.layers.iter().zip(shapes.iter().zip(&shapes[1..])) {
-            sum += layer.flops(before, after)?;
+            sum = sum.saturating_add(layer.flops(before, after)?);
         }
-        Ok(sum * self.views.count() as u64)
+        Ok(sum.saturating_mul(self.views.count() as u64))
     }
 
     /// Every parameter in the order of the layers: what a file of weights must hold.
@@ -406,13 +349,11 @@ impl Layer {
             FeatureShape::Map { channels, height, width } => Ok((channels, height, width)),
             FeatureShape::Vector(size) => Err(fault(format!("takes feature maps, but is given vectors of {size}"))),
         };
-        let windows = |size: usize, window: usize, step: usize, padding: usize| {
-            (size + 2 * padding)
-                .checked_sub(window)
-                .map(|rest| rest / step + 1)
-                .ok_or_else(|| fault(format!("has a window of {window}, larger than the feature map {before}")))
+        let windows = |side: usize, size: usize, step: usize, padding: usize| {
+            let windows = Windows { size, dilation: 1, step, padding: [padding; 2] };
+            windows.count(side).map_err(|error| fault(format!("{error} {before}")))
         };
-        Ok(match self {
+        let after = match self {
             Self::Conv(conv) => {
                 let (_, height, width) = map()?;
                 let (kernel, stride) = (conv.kernel.get(), conv.stride.get());
@@ -450,7 +391,19 @@ impl Layer {
                 after
             }
             Self::BatchNorm(_) | Self::Relu(_) | Self::Gelu(_) | Self::Dropout(_) => before,
-        })
+        };
+        if !after.is_bounded() {
+            return Err(fault(format!("gives {after} numbers for an image; {MOST_VALUES} are the most")));
+        }
+        let weights = match self {
+            Self::Conv(conv) => volume([conv.filters.get(), before.channels(), conv.kernel.get(), conv.kernel.get()]),
+            Self::Dense(dense) => volume([before.len(), dense.units.get()]),
+            _ => Some(0),
+        };
+        if weights.is_none_or(|weights| weights > MOST_WEIGHTS) {
+            return Err(fault(format!("has more weights than {MOST_WEIGHTS}, the most of a layer")));
+        }
+        Ok(after)
     }
 
     fn flops(&self, before: FeatureShape, after: FeatureShape) -> Result<u64, LayerError> {
@@ -462,16 +415,17 @@ impl Layer {
                 let mut sum = 0;
                 for layer in &residual.layers {
                     let next = layer.output(shape, "")?;
-                    sum += layer.flops(shape, next)?;
+                    sum = layer.flops(shape, next)?.saturating_add(sum);
                     shape = next;
                 }
                 if residual.projection(before, after, "")?.is_some() {
-                    sum += 2 * (after.len() * before.channels()) as u64;
+                    sum = sum.saturating_add(2 * (after.len() * before.channels()) as u64);
                 }
                 return Ok(sum);
             }
             _ => 0,
         };
+        // At most the weights of a layer times the values that it gives, both of which are bounded.
         Ok(2 * multiply_adds as u64)
     }
 

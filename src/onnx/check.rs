@@ -1,5 +1,9 @@
 //! The structural check: whether a file has the interface that every model of this program has, and whether its graph
-//! holds together. It says nothing of what the graph computes.
+//! holds together: names, inputs and attributes of nodes, and the shape of every value. It says nothing of what the graph computes.
+//! What passes here, engines need not doubt.
+
+mod operators;
+mod shapes;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -10,6 +14,7 @@ use tract_onnx::pb::{GraphProto, TensorProto, ValueInfoProto, type_proto};
 
 use super::{IMAGE, LABEL, ModelProto, PROBABILITIES, metadata};
 use crate::data::ImageShape;
+use crate::quote::excerpt_of;
 
 /// What a model takes and gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,15 +23,32 @@ pub struct Interface {
     pub image: ImageShape,
     /// The name of each class; its position is the label.
     pub classes: Vec<String>,
+    /// Numbers in the largest value of one image, as far as shapes are known.
+    pub largest: usize,
 }
+
+/// The most problems of a file that are shown.
+const SHOWN: usize = 10;
+/// The most characters that are shown of one.
+const LONGEST: usize = 300;
 
 /// Everything that is wrong with a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problems(pub Vec<String>);
+pub struct Problems {
+    /// What is wrong.
+    pub list: Vec<String>,
+    /// Whether this program wrote the file, which then was whole once and is damaged. A file from elsewhere just is another model.
+    pub is_own: bool,
+}
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the model is not as it should be: {}", self.0.join("; "))
+        let shown: Vec<String> = self.list.iter().take(SHOWN).map(|problem| excerpt_of(problem, LONGEST)).collect();
+        write!(f, "the model is not as it should be: {}", shown.join("; "))?;
+        match self.list.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more"),
+        }
     }
 }
 
@@ -36,7 +58,7 @@ impl std::error::Error for Problems {}
 /// that tract is tested with.
 const OPSETS: std::ops::RangeInclusive<i64> = 13..=18;
 
-/// Checks a file's interface, versions, names, order of nodes and sizes of constants.
+/// Checks a file's interface, versions, names, order of nodes, sizes of constants, and, if all that is well, the shape of every value.
 ///
 /// # Errors
 /// Every problem found, each naming the node, constant or value it is about.
@@ -54,18 +76,25 @@ pub fn check(model: &ModelProto) -> Result<Interface, Problems> {
     if model.ir_version < 4 {
         problems.push(format!("its format version is {}; constants that are no inputs need 4 or above", model.ir_version));
     }
+    if !model.functions.is_empty() {
+        problems.push("it holds functions of its own, which are not supported".to_owned());
+    }
+    let is_own = model.producer_name == env!("CARGO_PKG_NAME");
     let Some(graph) = &model.graph else {
         problems.push("it holds no graph".to_owned());
-        return Err(Problems(problems));
+        return Err(Problems { list: problems, is_own });
     };
     check_names(graph, &mut problems);
     for constant in &graph.initializer {
         check_constant(constant, &mut problems);
     }
-    let interface = check_interface(model, graph, &mut problems);
+    let mut interface = check_interface(model, graph, &mut problems);
+    if let Some(interface) = interface.as_mut().filter(|_| problems.is_empty()) {
+        interface.largest = shapes::check(graph, interface, &mut problems);
+    }
     match interface {
         Some(interface) if problems.is_empty() => Ok(interface),
-        _ => Err(Problems(problems)),
+        _ => Err(Problems { list: problems, is_own }),
     }
 }
 
@@ -100,6 +129,7 @@ fn check_names<'a>(graph: &'a GraphProto, problems: &mut Vec<String>) {
         if node.attribute.iter().any(|attribute| attribute.g.is_some() || !attribute.graphs.is_empty()) {
             problems.push(format!("node `{}` holds a graph of its own, which is not supported", node.name));
         }
+        operators::check(node, problems);
         if node.output.is_empty() {
             problems.push(format!("node `{}` gives nothing", node.name));
         }
@@ -120,6 +150,18 @@ fn check_constant(constant: &TensorProto, problems: &mut Vec<String>) {
     if constant.data_location == Some(DataLocation::External as i32) || !constant.external_data.is_empty() {
         problems.push(format!("constant `{name}` lies in another file; a model is one file"));
         return;
+    }
+    let typed = [
+        constant.float_data.len(),
+        constant.int64_data.len(),
+        constant.int32_data.len(),
+        constant.double_data.len(),
+        constant.uint64_data.len(),
+        constant.string_data.len(),
+    ];
+    let kinds = typed.iter().filter(|values| **values > 0).count() + usize::from(!constant.raw_data.is_empty());
+    if kinds > 1 {
+        problems.push(format!("constant `{name}` holds its values twice"));
     }
     let (size, single) = match DataType::try_from(constant.data_type) {
         Ok(DataType::Float) => (4, constant.float_data.len()),
@@ -167,7 +209,8 @@ fn check_interface(model: &ModelProto, graph: &GraphProto, problems: &mut Vec<St
     if probabilities != [classes.len()] {
         problems.push(format!("it gives {} probabilities, but names {} classes", probabilities[0], classes.len()));
     }
-    (problems.len() == found).then_some(Interface { image: ImageShape { channels, height, width }, classes })
+    let image = ImageShape::new(channels, height, width).map_err(|problem| problems.push(problem)).ok()?;
+    (problems.len() == found).then_some(Interface { image, classes, largest: 0 })
 }
 
 /// An input or output: its name, type, and a shape like `pattern`, in which N is free. Returns the sizes after N.
@@ -207,115 +250,4 @@ fn check_value(
 }
 
 #[cfg(test)]
-mod tests {
-    use tract_onnx::pb::AttributeProto;
-    use tract_onnx::pb::tensor_shape_proto::Dimension;
-
-    use super::super::{Metadata, decode, encode, samples};
-    use super::*;
-
-    fn model() -> ModelProto {
-        let architecture = samples::architecture(1, r#"[{"flatten": {}}, {"dense": {"units": 4}}]"#);
-        samples::model("net", &architecture, &samples::weights(&architecture, 1))
-    }
-
-    #[test]
-    fn a_model_survives_its_file_and_says_where_it_comes_from() {
-        let model = decode(&encode(&model())).unwrap();
-        let interface = check(&model).unwrap();
-        assert_eq!(interface.image, ImageShape { channels: 1, height: 9, width: 8 });
-        assert_eq!(interface.classes, samples::metadata("net").classes);
-        assert_eq!(Metadata::of(&model).unwrap(), samples::metadata("net"));
-    }
-
-    #[test]
-    fn bytes_that_are_no_model_are_refused() {
-        let whole = encode(&model());
-        assert_eq!(decode(b"").unwrap_err().to_string(), "an ONNX file cannot be empty");
-        for bytes in [&whole[..whole.len() - 9], b"label,pixel1\n1,2\n", b"\xFF\xFF\xFF\xFF\xFF"] {
-            assert_eq!(decode(bytes).unwrap_err().to_string(), "these are not the bytes of a whole ONNX file");
-        }
-    }
-
-    #[test]
-    fn every_fault_is_named() {
-        let check = |spoil: &dyn Fn(&mut ModelProto, &mut GraphProto), expected: &str| {
-            let mut model = model();
-            let mut graph = model.graph.take().unwrap();
-            spoil(&mut model, &mut graph);
-            let problems = super::check(&ModelProto { graph: Some(graph), ..model }).unwrap_err();
-            assert!(problems.0.iter().any(|problem| problem == expected), "expected: {expected}\nfound: {problems}");
-        };
-        check(&|model, _| model.opset_import[0].version = 9, "it uses version 9 of ONNX's operators; 13 to 18 are known");
-        check(
-            &|model, _| model.opset_import[0].domain = "ai.onnx.ml".into(),
-            "it must import ONNX's own operators, and no others",
-        );
-        check(&|model, _| model.ir_version = 3, "its format version is 3; constants that are no inputs need 4 or above");
-        check(&|model, _| model.metadata_props.clear(), "the file's metadata has no `classes`, a JSON list of their names");
-        check(&|model, _| model.metadata_props[1].value = "[\"a\"]".into(), "it gives 4 probabilities, but names 1 classes");
-        check(
-            &|_, graph| graph.node.swap(0, 1),
-            "node `net/normalisation` reads `net/normalisation.centred`, which nothing before it gives",
-        );
-        check(&|_, graph| graph.node[1].name = "net/0".into(), "a node is called `net/0`, as something before it is");
-        check(
-            &|_, graph| graph.node[1].output[0] = IMAGE.into(),
-            "an output of node `net/normalisation` is called `image`, as something before it is",
-        );
-        check(&|_, graph| graph.node[0].name.clear(), "a node has no name");
-        check(&|_, graph| graph.node[0].output.clear(), "node `net/normalisation.centred` gives nothing");
-        check(
-            &|_, graph| graph.node[0].domain = "com.shop".into(),
-            "node `net/normalisation.centred` uses `Sub` of `com.shop`, which is not ONNX's own",
-        );
-        check(
-            &|_, graph| graph.node[0].attribute.push(AttributeProto { g: Some(GraphProto::default()), ..Default::default() }),
-            "node `net/normalisation.centred` holds a graph of its own, which is not supported",
-        );
-        check(
-            &|_, graph| graph.sparse_initializer.push(Default::default()),
-            "it holds sparse constants, which are not supported",
-        );
-        check(
-            &|_, graph| graph.initializer[0].raw_data.truncate(3),
-            "constant `net/normalisation.mean` of shape [1, 1, 1, 1] needs 4 bytes for each value, but holds 3",
-        );
-        check(
-            &|_, graph| graph.initializer[0].dims[0] = -1,
-            "constant `net/normalisation.mean` of shape [-1, 1, 1, 1] needs 4 bytes for each value, but holds 4",
-        );
-        check(
-            &|_, graph| graph.initializer[0].data_type = DataType::Float16 as i32,
-            "constant `net/normalisation.mean` is of type FLOAT16; only FLOAT and INT64 are known",
-        );
-        check(&|_, graph| graph.initializer[0].data_type = 99, "constant `net/normalisation.mean` is of an unknown type, 99");
-        check(
-            &|_, graph| graph.initializer[0].data_location = Some(DataLocation::External as i32),
-            "constant `net/normalisation.mean` lies in another file; a model is one file",
-        );
-        check(&|_, graph| graph.input.clear(), "it has 0 inputs; there must be one, `image`");
-        check(&|_, graph| graph.input[0].name = "x".into(), "`x` must be called `image`");
-        check(&|_, graph| graph.input[0].r#type = None, "`image` has no type");
-        check(
-            &|_, graph| drop(graph.output.remove(0)),
-            "its outputs are `probabilities`; they must be `label` and `probabilities`",
-        );
-        check(&|_, graph| drop(graph.node.pop()), "the output `label` is given by nothing");
-        check(&|_, graph| tensor(&mut graph.output[0]).elem_type = DataType::Float as i32, "`label` is FLOAT; it must be INT64");
-        let fixed = "`image` must have the shape [N, C, H, W], with a free N and fixed sizes after it";
-        check(&|_, graph| dims(&mut graph.input[0])[0].value = Some(Size::DimValue(1)), fixed);
-        check(&|_, graph| dims(&mut graph.input[0])[2].value = Some(Size::DimParam("H".into())), fixed);
-        check(&|_, graph| drop(dims(&mut graph.input[0]).pop()), fixed);
-        assert_eq!(super::check(&ModelProto::default()).unwrap_err().0.last().unwrap(), "it holds no graph");
-    }
-
-    fn tensor(value: &mut ValueInfoProto) -> &mut type_proto::Tensor {
-        let Some(type_proto::Value::TensorType(tensor)) = value.r#type.as_mut().unwrap().value.as_mut() else { unreachable!() };
-        tensor
-    }
-
-    fn dims(value: &mut ValueInfoProto) -> &mut Vec<Dimension> {
-        &mut tensor(value).shape.as_mut().unwrap().dim
-    }
-}
+mod tests;

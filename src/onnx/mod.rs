@@ -29,7 +29,7 @@ pub(crate) mod samples;
 
 pub use check::{Interface, Problems, check};
 pub use ensemble::ensemble;
-pub use file::{decode, encode};
+pub use file::{MOST_BYTES, NotOnnx, decode, encode};
 pub use lower::{Member, lower};
 pub use metadata::Metadata;
 pub use ranges::{Range, Ranges};

@@ -12,7 +12,7 @@ use tract_onnx::pb::NodeProto;
 use super::bytes::{Encoding, Quantised};
 use super::nodes::{Constant, Nodes, NotCovered, Window, integer, pools_pairs, unknown_attribute, window};
 use super::share::share_buffers;
-use super::{Convolve, MapStep, Program, Reading, VectorStep};
+use super::{Convolve, MapStep, Program, ROWS, Reading, VectorStep};
 use crate::data::View;
 use crate::kernels::{ConvShape, Convolution, Number, PoolShape, PreparedDense, WinogradConvolution};
 use crate::onnx::{IMAGE, Interface, LABEL, ModelProto, PROBABILITIES};
@@ -21,6 +21,10 @@ use crate::onnx::{IMAGE, Interface, LABEL, ModelProto, PROBABILITIES};
 const CACHE: usize = 400 << 10;
 /// Most images in a group: enough to fill tiles of pixels even where maps are small.
 const MOST: usize = 16;
+/// Bytes of vectors that are worked on together, at most, where there is more than one row of each.
+const ROWS_BYTES: usize = 64 << 20;
+/// The most numbers in all buffers for one image: 1 GiB.
+const MOST_NUMBERS: usize = 1 << 28;
 
 /// A value of the graph.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +90,8 @@ pub(super) struct Builder<'a, N: Number> {
     denses: HashMap<PackedDense<'a>, Arc<PreparedDense<N>>>,
     map_lengths: Vec<usize>,
     vector_lengths: Vec<usize>,
+    /// Numbers in vectors, and in scales and shifts of channels that constants were widened to.
+    held: usize,
     readings: Vec<Reading>,
     /// What is to be computed in bytes, if anything.
     pub quantised: Option<Quantised<'a>>,
@@ -114,6 +120,7 @@ pub(super) fn build_with<'a, N: Number>(
         denses: HashMap::new(),
         map_lengths: Vec::new(),
         vector_lengths: Vec::new(),
+        held: 0,
         readings: Vec::new(),
         quantised: quantised.take(),
         image: [shape.channels, shape.height, shape.width],
@@ -141,6 +148,9 @@ pub(super) fn build_with<'a, N: Number>(
     let byte_lengths = share_buffers(&mut maps, &byte_lengths, MapStep::reads_bytes, MapStep::writes_bytes);
     let bytes = lengths.iter().map(|length| length * size_of::<N>()).sum::<usize>() + byte_lengths.iter().sum::<usize>();
     let group = (CACHE / bytes.max(1)).clamp(1, MOST);
+    let numbers = lengths.iter().chain(&byte_lengths).chain(&vector_lengths).chain(&row_lengths).sum::<usize>();
+    anyhow::ensure!(numbers <= MOST_NUMBERS, "its values take {numbers} numbers for one image; {MOST_NUMBERS} are the most");
+    let rows = (ROWS_BYTES / (size_of::<f32>() * vector_lengths.iter().sum::<usize>()).max(1)).clamp(1, ROWS);
     for reading in &mut readings {
         if let [Some(buffer), _] = maps[reading.step].reads() {
             reading.from = *buffer;
@@ -157,7 +167,8 @@ pub(super) fn build_with<'a, N: Number>(
         row_lengths,
         output,
         label,
-        group,
+        group: group.min(rows),
+        rows,
         readings,
         in_numbers,
         arenas: Mutex::default(),
@@ -167,6 +178,9 @@ pub(super) fn build_with<'a, N: Number>(
 impl<'a, N: Number> Builder<'a, N> {
     fn node(&mut self, index: usize) -> Result<(), NotCovered> {
         let node = self.at(index);
+        if self.held > MOST_NUMBERS {
+            return Err(NotCovered::new(node, "the values up to here take too much memory"));
+        }
         match node.op_type.as_str() {
             "Pad" => self.pad(index),
             "Slice" => self.slice(index),
@@ -231,6 +245,7 @@ impl<'a, N: Number> Builder<'a, N> {
 
     /// A new vector.
     fn vector(&mut self, length: usize) -> usize {
+        self.held += length;
         self.vector_lengths.push(length);
         self.vector_lengths.len() - 1
     }
@@ -439,6 +454,7 @@ impl<'a, N: Number> Builder<'a, N> {
                 (Value::Vector { buffer, length, by_pixel: None }, length, 0)
             }
         };
+        self.held += 2 * channels;
         let wide = |constant| {
             widened(constant, channels, after).ok_or_else(|| NotCovered::new(node, "its constant is not one of the channels"))
         };
@@ -516,7 +532,8 @@ impl<'a, N: Number> Builder<'a, N> {
     fn global_pool(&mut self, index: usize) -> Result<(), NotCovered> {
         let node = self.at(index);
         let x = self.map_input(node)?;
-        let Some(flatten) = self.graph.follower(index, &["Flatten"]) else {
+        let flatten = self.graph.follower(index, &["Flatten"]);
+        let Some(flatten) = flatten.filter(|&flatten| integer(self.at(flatten), "axis", 1) == 1) else {
             return Err(NotCovered::new(node, "it is not flattened"));
         };
         let (to_vector, value) = self.plain(x.channels);

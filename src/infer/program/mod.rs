@@ -31,7 +31,7 @@ use crate::kernels::{
 use crate::metrics::argmax;
 use crate::onnx::{Interface, ModelProto};
 
-/// Images whose vectors are worked on together.
+/// Images whose vectors are worked on together, unless they are long.
 const ROWS: usize = 64;
 
 /// A model that is ready to run.
@@ -55,6 +55,8 @@ pub(super) struct Program<N: Number> {
     label: usize,
     /// Images whose maps are worked on together.
     group: usize,
+    /// Images whose vectors are worked on together.
+    rows: usize,
     /// The values that convolutions and dense layers read from maps of numbers, the image excepted.
     readings: Vec<Reading>,
     /// Convolutions and dense layers that compute in numbers although bytes were asked for, and why.
@@ -288,7 +290,7 @@ impl<N: Number> Program<N> {
         let lent = self.arenas.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut arena = lent.unwrap_or_else(|| self.arena());
         let image = self.image.pixels();
-        for pixels in pixels.chunks(ROWS * image) {
+        for pixels in pixels.chunks(self.rows * image) {
             let rows = pixels.len() / image;
             for (group, pixels) in pixels.chunks(self.group * image).enumerate() {
                 self.run_maps(pixels, group * self.group, &mut arena, observe);
@@ -304,9 +306,9 @@ impl<N: Number> Program<N> {
         Arena {
             maps: self.map_lengths.iter().map(|length| vec![N::default(); self.group * length]).collect(),
             bytes: self.byte_lengths.iter().map(|length| vec![0; self.group * length]).collect(),
-            vectors: self.vector_lengths.iter().map(|length| vec![0.0; ROWS * length]).collect(),
+            vectors: self.vector_lengths.iter().map(|length| vec![0.0; self.rows * length]).collect(),
             seen: Vec::new(),
-            rows: self.row_lengths.iter().map(|length| vec![0; ROWS * length]).collect(),
+            rows: self.row_lengths.iter().map(|length| vec![0; self.rows * length]).collect(),
         }
     }
 
