@@ -8,6 +8,7 @@ mod explain;
 mod figures;
 mod init;
 mod load;
+mod memory;
 mod merge_shards;
 mod metrics;
 mod plan;

@@ -2,14 +2,18 @@
 
 use super::exit::{Exit, Failure};
 use super::load::Source;
-use super::text::{Cell, Paint, Style, Table, count, json, print};
-use crate::engine::{self, Fate, Forecast, RunOptions, SystemClock};
+use super::memory::Memory;
+use super::text::{Cell, Paint, Style, Table, bytes, count, json, print};
+use crate::engine::{self, Fate, Forecast, Plan, RunOptions, SystemClock};
 
 /// The arguments of `pipeline plan`.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
     source: Source,
+
+    #[command(flatten)]
+    memory: Memory,
 
     /// Exit with code 10 if a stage would run
     #[arg(long)]
@@ -22,12 +26,13 @@ pub(super) struct Arguments {
 
 /// Prints the forecast of a run.
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
-    let plan = arguments.source.load()?;
+    let plan = arguments.source.load_within(&arguments.memory.budget(1))?;
     let forecast = engine::forecast(&plan, &RunOptions::default(), &SystemClock::new())?;
     if arguments.json {
         print(&json(&forecast)?)?;
     } else {
         print(&render(&forecast, Paint::stdout()))?;
+        print(&memory(&plan))?;
     }
     Ok(if arguments.exit_code && forecast.has_work() { Exit::Work } else { Exit::Done })
 }
@@ -53,6 +58,13 @@ pub(super) fn why(fate: &Fate) -> String {
         Fate::Cached { restores, .. } if !restores.is_empty() => format!("puts back {}", restores.join(", ")),
         other => other.why(),
     }
+}
+
+/// The memory that the run is estimated to need.
+pub(super) fn memory(plan: &Plan) -> String {
+    plan.largest_need().map_or_else(String::new, |(stage, need)| {
+        format!("memory: about {}, in `{stage}`; {} of it for {}\n", bytes(need.bytes), bytes(need.largest_bytes), need.largest)
+    })
 }
 
 /// A fate in one or two words.

@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use super::exit::{Exit, Failure};
 use super::figures;
 use super::load::{Source, name_width, stage_name};
+use super::memory::Memory;
 use super::progress::{Mode, shower};
 use super::text::{Paint, Style, bytes, count, duration, print};
 use super::{plan, signals};
 use crate::engine::{self, Cancel, Outcome, PipelineLock, Plan, RunOptions, Selection, Status, Summary, SystemClock};
 use crate::graph::StageId;
+use crate::stages::Budget;
 
 /// How to run, for every verb that runs stages.
 #[derive(Clone, Debug, clap::Args)]
@@ -39,9 +41,18 @@ pub(super) struct Manner {
     #[arg(short, long, value_name = "N", default_value = "1")]
     jobs: NonZeroUsize,
 
+    #[command(flatten)]
+    memory: Memory,
+
     /// How progress is shown
     #[arg(long, value_name = "HOW", value_enum, default_value_t)]
     progress: Mode,
+}
+
+impl Manner {
+    fn budget(&self) -> Budget {
+        self.memory.budget(self.jobs.get())
+    }
 }
 
 /// The arguments of `pipeline run`.
@@ -86,13 +97,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         (.., downstream) => Selection::Downstream(downstream.to_vec()),
     };
     let cancel = signals::listen()?;
-    execute(&source.load()?, selection, manner, &cancel)
+    execute(&source.load_within(&manner.budget())?, selection, manner, &cancel)
 }
 
 /// Runs a pipeline up to its stages of one kind.
 pub(super) fn run_kind(arguments: &KindArguments, kind: &str) -> Result<Exit, Failure> {
     let cancel = signals::listen()?;
-    let plan = arguments.source.load()?;
+    let plan = arguments.source.load_within(&arguments.manner.budget())?;
     let of_kind = plan.stages().iter().filter(|planned| planned.stage.kind() == kind);
     let stages: Vec<StageId> = of_kind.map(|planned| planned.id.clone()).collect();
     if stages.is_empty() {
@@ -115,6 +126,7 @@ fn execute(plan: &Plan, selection: Selection, manner: &Manner, cancel: &Cancel) 
     if manner.dry_run {
         let forecast = engine::forecast(plan, &options, &clock)?;
         print(&plan::render(&forecast, Paint::stdout()))?;
+        print(&plan::memory(plan))?;
         return Ok(Exit::Done);
     }
     let shower = shower(manner.progress, name_width(plan), &clock);

@@ -15,6 +15,7 @@ use crate::engine::Context;
 use crate::fs;
 use crate::graph::{ModelRef, StageId};
 use crate::metrics::Evaluation;
+use crate::nn::accelerated::release_buffers;
 use crate::nn::{Architecture, ModelOptions, Normalisation, Views, WeightTensor, Weights, predict};
 use crate::seed::Seed;
 use crate::train::{Augment, Course, Divergence, Teaching, TrainError, TrainRequest, TrainSettings, Trained, train};
@@ -125,6 +126,7 @@ impl<'a> Learner<'a> {
     pub(super) fn finish(&self, learned: Learned<'_>) -> Result<()> {
         let Learned { trained, first, lost_refit, settings, images, validation, teacher } = learned;
         let test = self.measure(&trained.weights, Part::Test)?;
+        release_buffers();
         let Context { id, key, out, seed, root_seed, .. } = *self.context;
         // What it is judged by on the validation part, now and later, is the network that has not seen that part.
         let before_refit = first.as_ref().map(|first| &first.trained.weights);

@@ -7,6 +7,7 @@ mod augment;
 mod cards;
 mod check;
 mod compare;
+mod cost;
 mod describe;
 mod distill;
 mod ensemble;
@@ -32,7 +33,7 @@ mod train;
 mod tune;
 mod verify;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use anyhow::Result;
@@ -45,6 +46,7 @@ use crate::progress::Progress;
 use crate::spec::{Kind as _, Override, Problems, Spec, StageSpec};
 
 pub use compare::{CompareOptions, RobustnessOptions};
+pub use cost::Budget;
 pub use ensemble::EnsembleOptions;
 pub use export::ExportOptions;
 pub use kind::StageKind;
@@ -57,15 +59,32 @@ pub use verify::{Gate, VerifyOptions};
 /// # Errors
 /// Every problem of the text at once.
 pub fn load(file: &str, text: &str, overrides: &[Override], data_dir: Option<&Path>) -> Result<Plan, Problems> {
+    load_within(file, text, overrides, data_dir, &Budget::unlimited())
+}
+
+/// The same; a stage that is estimated to need more memory than there is, is a problem too.
+///
+/// # Errors
+/// Every problem of the text at once.
+pub fn load_within(
+    file: &str,
+    text: &str,
+    overrides: &[Override],
+    data_dir: Option<&Path>,
+    budget: &Budget,
+) -> Result<Plan, Problems> {
     let spec: Spec<StageKind> = crate::spec::parse(file, text, overrides)?;
     let (facts, mut problems) = check::check(&spec);
     overwriting::check(&spec, Path::new(file), &mut problems);
     let facts = problems.or(facts)?;
+    let mut problems = Problems::new();
+    let needs = cost::estimate(&spec, &facts, budget, &mut problems);
+    let needs = problems.or(needs)?;
     let bound =
         spec.stages.iter().map(|stage| PlannedStage { id: stage.id.clone(), stage: bind(stage, &spec, &facts, data_dir) });
     let stages = bound.collect();
     let plan = Plan::new(spec.name.clone(), spec.seed, spec.artifacts.clone(), stages).expect("the reader has checked the graph");
-    Ok(plan.with_families(spec.families()))
+    Ok(plan.with_families(spec.families()).with_needs(needs))
 }
 
 /// The JSON schema of `pipeline.yaml`.
@@ -84,8 +103,8 @@ fn references(stage: &StageSpec<StageKind>) -> Vec<StageId> {
 
 /// The recipes that several of the models come from, each with these models.
 fn recipes(spec: &Spec<StageKind>, models: &[ModelRef]) -> BTreeMap<StageId, Vec<StageId>> {
-    let is_named = |id: &StageId| models.iter().any(|model| model.stage() == id);
-    let named = |stages: Vec<StageId>| stages.into_iter().filter(is_named).collect::<Vec<_>>();
+    let models: HashSet<&StageId> = models.iter().map(ModelRef::stage).collect();
+    let named = |stages: Vec<StageId>| stages.into_iter().filter(|id| models.contains(id)).collect::<Vec<_>>();
     let families = spec.families().into_iter().map(|(name, stages)| (name, named(stages)));
     families.filter(|(_, models)| models.len() > 1).collect()
 }
@@ -122,11 +141,11 @@ fn bind(stage: &StageSpec<StageKind>, spec: &Spec<StageKind>, facts: &Facts, dat
             Box::new(score::ScoreStage { options, trained_on })
         }
         StageKind::Report(options) => {
-            let shown = spec.graph.ancestors(&stage.id);
+            let shown: HashSet<&StageId> = spec.graph.ancestors(&stage.id).into_iter().collect();
             let sources = spec
                 .stages
                 .iter()
-                .filter(|other| shown.contains(&&other.id))
+                .filter(|other| shown.contains(&other.id))
                 .map(|other| report::Source { id: other.id.clone(), kind: other.kind.name(), inputs: references(other) })
                 .collect();
             let not_shown = facts.not_shown.get(&stage.id).cloned().unwrap_or_default();
@@ -152,13 +171,8 @@ fn named_part(part: crate::data::Part) -> &'static str {
 
 /// Each stage once, in order of first appearance.
 fn unique<'a>(stages: impl IntoIterator<Item = &'a StageId>) -> Vec<StageId> {
-    let mut found: Vec<StageId> = Vec::new();
-    for stage in stages {
-        if !found.contains(stage) {
-            found.push(stage.clone());
-        }
-    }
-    found
+    let mut found = HashSet::new();
+    stages.into_iter().filter(|stage| found.insert(*stage)).cloned().collect()
 }
 
 fn load_models(models: &[ModelRef], context: &Context<'_>) -> Result<Vec<Model>> {

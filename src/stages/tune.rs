@@ -14,6 +14,7 @@ use crate::engine::{Context, Stage, StageError};
 use crate::fs;
 use crate::graph::StageId;
 use crate::nn::Normalisation;
+use crate::nn::accelerated::release_buffers;
 use crate::train::{Chosen, EpochRecord, OnDivergence, TrainError, TrainOptions, TrainRequest, train};
 use crate::tune::{Objective, OutOfStep, Outcome, Sample, Sampler, Study, StudySettings, Trial, TuneOptions, Tuned, Verdict};
 use crate::units::Epochs;
@@ -89,6 +90,7 @@ impl Stage for TuneStage {
             }
             other => other?,
         };
+        release_buffers();
 
         let shown: Vec<String> = tuned.best.parameters.iter().map(|(path, value)| format!("{path} = {value}")).collect();
         context.progress.note(&format!("best, trial {}: {}", tuned.best.trial + 1, shown.join(", ")));
