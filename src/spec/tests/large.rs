@@ -130,7 +130,7 @@ fn a_long_circle_is_shown_in_part() {
 #[test]
 fn references_of_long_lists_are_found_once_each() {
     let mut text = String::from("  raw: { fetch: {} }\n  a: { train: { data: raw, model: basic, epochs: 1, seeds: 2 } }\n");
-    write!(text, "  both: {{ vote: {{ models: [{}], data: raw }} }}\n", "a, ".repeat(20_000)).unwrap();
+    writeln!(text, "  both: {{ vote: {{ models: [{}], data: raw }} }}", "a, ".repeat(20_000)).unwrap();
     let spec: Spec<TestKind> = read(&format!("version: 1\nstages:\n{text}"), &[]).unwrap();
     assert_eq!(spec.stage(&id("both")).unwrap().references.len(), 40_001);
     assert_eq!(spec.graph.inputs(&id("both")).len(), 3);
