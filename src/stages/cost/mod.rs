@@ -322,7 +322,7 @@ impl Estimator<'_> {
             OptimizerOptions::Adamw(_) | OptimizerOptions::Adam(_) => 2,
             OptimizerOptions::Sgd(_) | OptimizerOptions::Muon(_) => 1,
         };
-        let kept = 1 + u64::from(settings.average.is_some()) + u64::from(data.validation);
+        let kept = 1 + u64::from(settings.average.is_some()) + u64::from(data.validation.is_some());
         let pixels = data.shape.pixels() as u64;
         let batch = counts.map_or(u64::MAX, |counts| counts.all()).min(settings.batch_size.get() as u64).max(1);
         let number = if settings.precision == Precision::Bf16 { SINGLE / 2 } else { SINGLE };
