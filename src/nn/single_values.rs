@@ -1,6 +1,7 @@
 //! Batch normalisations that a batch of one image gives nothing to normalise.
 
-use super::architecture::{Architecture, FeatureShape, Layer, LayerError};
+use super::architecture::{Architecture, Layer};
+use super::{FeatureShape, LayerError};
 
 impl Architecture {
     /// The place of the first batch normalisation to which an image gives one value of each channel: after a map of 1×1 or in a

@@ -95,14 +95,7 @@ pub(super) fn apply(root: &mut Node, Override(text): &Override, keys: &[&str], p
 }
 
 /// Says that no stage is called as `first` says, and what may have been meant if it `advises`; `option` is the path behind it.
-fn unknown(
-    first: &Step<'_>,
-    option: &str,
-    is_alone: bool,
-    stages: &[(Key, Node)],
-    keys: &[&str],
-    advises: bool,
-) -> Problem {
+fn unknown(first: &Step<'_>, option: &str, is_alone: bool, stages: &[(Key, Node)], keys: &[&str], advises: bool) -> Problem {
     let place = first.place.clone();
     if let Some((entry, seeds)) = family_of(first.name, stages) {
         let message =
