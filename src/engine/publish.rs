@@ -8,7 +8,7 @@
 //! second for 100 MB, and finds what no stamp tells, such as a bit that the storage has lost.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
@@ -94,10 +94,6 @@ pub(super) fn restore(
     places: &BTreeMap<String, String>,
     stale: &[String],
 ) -> Result<(), StageError> {
-    let folders: BTreeSet<PathBuf> = stale.iter().filter_map(|place| Some(artifacts.join(place).parent()?.to_owned())).collect();
-    for folder in folders {
-        fs::sweep(&folder)?; // what a kill has left
-    }
     for place in stale {
         let file = &places[place];
         let (from, to) = (object.files.join(file), artifacts.join(place));

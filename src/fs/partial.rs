@@ -1,7 +1,9 @@
 //! Names of files in the making, so that those which a killed process has left behind can be told from anybody else's.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 
@@ -9,8 +11,16 @@ const PREFIX: &str = ".partial-";
 const SUFFIX: &str = ".pipeline";
 const RANDOM: usize = 12;
 
-/// A new file in `folder` that holds a lock on itself for as long as it is open.
+/// The folders that this process has written to.
+static SWEPT: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// A new file in `folder` that holds a lock on itself for as long as it is open. The first one in a folder finds the place
+/// swept of what killed processes have left.
 pub(super) fn create(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let is_first = SWEPT.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned());
+    if is_first {
+        let _ = sweep(folder); // litter is no reason not to write
+    }
     loop {
         let mut builder = tempfile::Builder::new();
         builder.prefix(PREFIX).suffix(SUFFIX).rand_bytes(RANDOM);
@@ -79,5 +89,10 @@ mod tests {
         assert!(!left.exists() && held.path().exists());
         assert!(others.iter().all(|name| dir.path().join(name).exists()));
         assert_eq!(sweep(&dir.path().join("nowhere")).unwrap(), 0);
+        // Another process finds its folder swept when it first writes there.
+        let left = create(dir.path()).unwrap().into_temp_path().keep().unwrap();
+        SWEPT.lock().unwrap().remove(dir.path());
+        create(dir.path()).unwrap();
+        assert!(!left.exists() && held.path().exists());
     }
 }
