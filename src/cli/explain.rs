@@ -128,7 +128,9 @@ mod tests {
             let forecast = engine::forecast(&plan, &RunOptions::default(), &SystemClock::new()).unwrap();
             let lock = PipelineLock::read(dir.path()).unwrap().unwrap();
             let stage: StageId = name.parse().unwrap();
-            render(&plan, forecast.outlook(&stage).unwrap(), lock.stages.get(&stage), Paint::none())
+            let record = &lock.stages[&stage];
+            let text = render(&plan, forecast.outlook(&stage).unwrap(), Some(record), Paint::none());
+            text.replace(&format!("({})", record.key.short()), "(KEY)")
         };
         insta::assert_snapshot!(explain(0.5, "basic"), @"
         basic (train): runs (parameter accuracy: 0.75 → 0.5)
@@ -141,7 +143,7 @@ mod tests {
           seed                                     42
           key                                      1d07155d8b162b62ac6fc52c8d2417e6f5fcbb5ac8304233c7187f338a27f98d
 
-        its last result
+        its last result, under another key (KEY)
           figures.json  61 B  bd9fa2f03943  → basic/metrics.json
 
         its place
