@@ -67,7 +67,7 @@ fn exit_codes_of_scoring_are_those_published() {
     for shard in ["1", "2"] {
         score(&["-o", &format!("s{shard}.csv"), "--shard", &format!("{shard}/2")]).expect(0);
     }
-    workshop.pipeline(&["merge-shards", "s1.csv", "-o", "all.csv"]).expect(2).says("1 are missing: 2/2");
+    workshop.pipeline(&["merge-shards", "s1.csv", "-o", "all.csv"]).expect(2).says("1 is missing: 2/2");
     workshop.pipeline(&["merge-shards", "s2.csv", "s1.csv", "-o", "predictions2.csv"]).expect(0).says("300 rows of 2 shards");
     assert_eq!(workshop.read("predictions2.csv"), workshop.read("predictions.csv"));
     workshop.write("s2.csv", "label\n");

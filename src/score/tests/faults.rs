@@ -92,8 +92,9 @@ fn there_may_be_so_many_such_rows_and_no_more() {
         if let Err(error) = result {
             let text = error.to_string().replace(workshop.folder.path().to_str().unwrap(), "DIR");
             let row = [3, 11, 30, 31, 59][most as usize];
+            let rows = if most == 1 { "row" } else { "rows" };
             let expected = format!(
-                "more than {most} rows cannot be scored; the first too many: `DIR/x.csv`: row {row} (line {}), ",
+                "more than {most} {rows} cannot be scored; the first too many: `DIR/x.csv`: row {row} (line {}), ",
                 row + 1
             );
             assert!(text.starts_with(&expected), "{text}");

@@ -79,7 +79,7 @@ fn shards_that_do_not_belong_together_are_refused() {
         assert_eq!(text, expected);
         assert!(!workshop.path("all.csv").exists());
     };
-    check(&["s1", "s3"], "of 3 shards, 1 are missing: 2/3");
+    check(&["s1", "s3"], "of 3 shards, 1 is missing: 2/3");
     check(&["s1", "s3", "s4"], "`DIR/s3.csv` and `DIR/s4.csv` are the same shard: 3/3");
     check(&["s1", "half"], "`DIR/s1.csv` and `DIR/half.csv` do not belong together: they differ in the number of shards");
     check(&["s1", "other", "s3"], "`DIR/s1.csv` and `DIR/other.csv` do not belong together: they differ in their options");
