@@ -129,14 +129,18 @@ impl Loaded {
             ensure!(precision == Precision::Fp32, "tract computes in fp32 alone; leave out the engine, or take `kernels`");
             return self.optimise(self.fastest_batch());
         }
+        let ranges = match precision {
+            Precision::Int8 => Some(Ranges::of(&self.proto)?.context(
+                "the file does not tell the ranges of its activations, which int8 needs; export it with `int8: { data: … }`",
+            )?),
+            Precision::Fp32 | Precision::Bf16 => None,
+        };
         let build = || match precision {
             Precision::Fp32 => Program::new(&self.proto, &self.interface).map(|program| Runner::Single(Box::new(program))),
             Precision::Bf16 => Program::new(&self.proto, &self.interface).map(|program| Runner::Half(Box::new(program))),
             Precision::Int8 => {
-                let ranges = Ranges::of(&self.proto)?.context(
-                    "the file does not tell the ranges of its activations, which int8 needs; export it with `int8: { data: … }`",
-                )?;
-                build_bytes(&self.proto, &self.interface, &ranges).map(|program| Runner::Bytes(Box::new(program)))
+                let ranges = ranges.as_ref().context("int8 needs ranges")?;
+                build_bytes(&self.proto, &self.interface, ranges).map(|program| Runner::Bytes(Box::new(program)))
             }
         };
         let attempt = || {

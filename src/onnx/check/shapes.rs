@@ -135,7 +135,8 @@ impl Shapes<'_> {
         let along = axis(node, 0, rank(&shape), false)?;
         let Images(mut sizes) = shape else { return Ok(Unknown) };
         match along {
-            Some(0) | None => Ok(Unknown),
+            None => Ok(Unknown),
+            Some(0) => Err("runs over the images, not over what there is of each".to_owned()),
             Some(along) if integer(node, "keepdims", 1)? == 0 => {
                 sizes.remove(along - 1);
                 Ok(Images(sizes))
@@ -160,6 +161,9 @@ impl Shapes<'_> {
         let (x, weights) = (self.input(node, 0), self.input(node, 1));
         if [&x, &weights].iter().any(|shape| rank(shape).is_some_and(|rank| rank != 2)) {
             return Err(format!("multiplies matrices, but is given {} and {}", told(&x), told(&weights)));
+        }
+        if matches!(weights, Images(_)) {
+            return Err(format!("multiplies by {}", told(&weights)));
         }
         let (Images(x), Constant(weights), false) = (x, weights, is_turned) else { return Ok(Unknown) };
         let (inputs, outputs) = match integer(node, "transB", 0)? {

@@ -160,7 +160,7 @@ fn nodes_of_every_operator_need_their_inputs() {
 fn attributes_have_their_type_and_a_size_that_fits() {
     spoiled("label", |node| int(node, "axis", -4_611_686_018_427_387_904), "has an attribute `axis` of -4611686018427387904");
     spoiled("label", |node| int(node, "axis", 2), "runs along axis 2, but its input has 2");
-    spoiled("label", |node| int(node, "axis", -2), "has not the shape that it declares");
+    spoiled("label", |node| int(node, "axis", -2), "runs over the images");
     spoiled("probabilities", |node| int(node, "axis", 7), "runs along axis 7, but its input has 2");
     spoiled("net/5", |node| int(node, "axis", 4_611_686_018_427_387_904), "has an attribute `axis` of 4611686018427387904");
     spoiled("net/5", |node| int(node, "axis", -9), "runs along axis -9, but its input has 4");
@@ -183,14 +183,14 @@ fn attributes_have_their_type_and_a_size_that_fits() {
 #[test]
 fn shapes_must_meet() {
     let mut model = deep();
-    spoiled("net/6", |node| node.input.swap(0, 1), "multiplies matrices");
+    spoiled("net/6", |node| node.input.swap(0, 1), "multiplies by [27] for each image");
     spoiled("net/6", |node| node.input[0] = "net/4".into(), "multiplies matrices, but is given [3, 3, 3] for each image");
     spoiled("net/0", |node| node.input[1] = "net/6.weight".into(), "which are not of four dimensions");
     let graph = model.graph.as_mut().unwrap();
     for (index, size) in [1_099_511_627_776, 9_223_372_036_854_775_807, 30_000, 0].into_iter().enumerate() {
         dims(&mut graph.input[0])[2].value = Some(Size::DimValue(size));
         dims(&mut graph.input[0])[3].value = Some(Size::DimValue(size));
-        let problems = check(&ModelProto { graph: Some(graph.clone()), ..ModelProto::default() }).unwrap_err().to_string();
+        let problems = check(&ModelProto { graph: Some(graph.clone()), ..deep() }).unwrap_err().to_string();
         let expected = if index < 3 { "are too large: 67108864 values are the most" } else { "must have the shape [N, C, H, W]" };
         assert!(problems.contains(expected), "{size}: {problems}");
     }
