@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::exit::{Exit, Failure};
 use super::progress::{Mode, Standalone};
 use super::signals;
-use super::text::{Paint, Style, complain, duration, json_line, number, print};
+use super::text::{Paint, Style, complain, count, duration, json_line, number, print};
 use super::wording::in_options;
 use crate::data::csv::{CsvOptions, Delimiter, Header, PixelPattern};
 use crate::data::pattern::Pattern;
@@ -214,16 +214,16 @@ fn sentence(summary: &ScoreSummary, output: &str, paint: Paint) -> String {
         0 => String::new(),
         rows => format!(", {} rejected{}", number(rows), lines_of(&summary.manifest.tally)),
     };
-    let said = format!("{} rows → {output}{rejected}{accuracy}", number(summary.manifest.tally.scored));
+    let said = format!("{} → {output}{rejected}{accuracy}", count(summary.manifest.tally.scored as usize, "row"));
     let cost = format!("· {} · {} rows/s", duration(summary.seconds), number(summary.rows_per_second() as u64));
     format!("{} {} {}", paint.text(Style::Green, "✓"), paint.text(Style::Bold, said), paint.text(Style::Dim, cost))
 }
 
-/// ` (of 31 lines)`, if rejected rows go over several.
+/// ` (31 lines in rows over several lines)`, if rejected rows have that.
 fn lines_of(tally: &Tally) -> String {
     match tally.rejected_lines {
         0 => String::new(),
-        lines => format!(" (rows over several lines among them, {} lines together)", number(lines)),
+        lines => format!(" ({} lines in rows over several lines)", number(lines)),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::fs;
 use crate::graph::{FilesRef, StageId};
 use crate::infer::Loaded;
 use crate::score::{Input, Manifest, Output, OutputFormat, Request, ScoreOptions, ScoreSummary, score};
+use crate::units::counted;
 
 pub(super) struct ScoreStage {
     pub options: ScoreOptions,
@@ -144,7 +145,11 @@ impl Stage for ScoreStage {
         let accuracy = summary.manifest.accuracy.map(|accuracy| format!(", accuracy {accuracy:.4}")).unwrap_or_default();
         let tally = &summary.manifest.tally;
         let rejected = if tally.rejected > 0 { format!(", {} rejected", tally.rejected) } else { String::new() };
-        context.progress.note(&format!("{} rows{rejected}, {:.0} rows/s{accuracy}", tally.scored, summary.rows_per_second()));
+        context.progress.note(&format!(
+            "{}{rejected}, {:.0} rows/s{accuracy}",
+            counted(tally.scored as usize, "row"),
+            summary.rows_per_second()
+        ));
         fs::write_json(&context.out.join(SUMMARY), &summary)?;
         Ok(())
     }
