@@ -86,7 +86,7 @@ fn a_quote_that_is_never_closed_is_a_fault_of_its_row_even_if_the_cells_are_as_m
         let rejects = fs::read_text(&workshop.path("r.csv")).unwrap();
         assert!(rejects.contains("a quote in it is never closed: it goes on to the end of the table, line 61"), "{rejects}");
     }
-    let (result, _) = run(&workshop, &format!("\"{}", table(None)), |_| {});
+    let (result, _) = run(&workshop, &format!("\"{}", table(None).replace('"', "")), |_| {});
     assert!(result.unwrap_err().to_string().contains("its first row has a quote that is never closed"));
 }
 
