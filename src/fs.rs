@@ -4,6 +4,7 @@
 //! lost by it. A file of the program's own (a temporary one, a journal, a lock) is never opened through a link.
 
 mod guard;
+mod kind;
 mod measured;
 mod output;
 mod partial;
@@ -14,7 +15,7 @@ mod stamp;
 pub mod names;
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
@@ -22,6 +23,7 @@ use anyhow::{Context, Result, anyhow};
 use crate::digest::{Digest, Digester};
 
 pub use guard::{Claim, Guard, Misplaced, guard};
+pub use kind::{Kind, canonical, ensure_file, is_link, kind, list};
 pub use measured::{Measured, byte_at};
 pub use output::{AtomicFile, GrowingFile, append_line, is_plain, open_append, open_stream, remove_abandoned};
 pub use partial::sweep;
@@ -41,8 +43,9 @@ pub fn open(path: &Path) -> Result<BufReader<fs::File>> {
 /// Reads a whole file.
 ///
 /// # Errors
-/// Names the path and the system's reason.
+/// Names the path and the system's reason; also for a pipe or a device, which may have no end.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
+    ensure_file(path)?;
     fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))
 }
 
@@ -71,6 +74,32 @@ pub fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>> {
 pub struct TooLong {
     path: PathBuf,
     most: u64,
+}
+
+/// Reads the first `bytes` bytes of a file, or all it has.
+///
+/// # Errors
+/// As [`read()`].
+pub fn read_beginning(path: &Path, bytes: u64) -> Result<Vec<u8>> {
+    ensure_file(path)?;
+    let context = || format!("cannot read `{}`", path.display());
+    let mut beginning = Vec::new();
+    fs::File::open(path).with_context(context)?.take(bytes).read_to_end(&mut beginning).with_context(context)?;
+    Ok(beginning)
+}
+
+/// Reads the last `bytes` bytes of a file.
+///
+/// # Errors
+/// Names the path and the system's reason; also when the file is shorter.
+pub fn read_end(path: &Path, bytes: u64) -> Result<Vec<u8>> {
+    let context = || format!("cannot read `{}`", path.display());
+    let mut file = fs::File::open(path).with_context(context)?;
+    let back = i64::try_from(bytes).map_err(io::Error::other).with_context(context)?;
+    file.seek(io::SeekFrom::End(-back)).with_context(context)?;
+    let mut end = Vec::new();
+    file.take(bytes).read_to_end(&mut end).with_context(context)?;
+    Ok(end)
 }
 
 /// Reads a whole UTF-8 file.
@@ -235,8 +264,9 @@ pub fn link_or_copy(from: &Path, to: &Path) -> Result<()> {
 /// The digest of a file's content.
 ///
 /// # Errors
-/// Names the path and the system's reason.
+/// As [`read()`].
 pub fn digest(path: &Path) -> Result<Digest> {
+    ensure_file(path)?;
     let file = fs::File::open(path).with_context(|| format!("cannot open `{}`", path.display()))?;
     Digest::of_reader(file).with_context(|| format!("cannot read `{}`", path.display()))
 }

@@ -11,6 +11,9 @@ use std::fmt::Write;
 /// The longest excerpt, in characters of the original.
 const LONGEST: usize = 60;
 
+/// The longest path that is shown whole, in characters: that of most systems.
+const LONGEST_PATH: usize = 4096;
+
 /// `text` for a message, without quotes: invisible characters are escaped as Rust writes them, and what is longer than
 /// sixty characters ends with `…`.
 pub fn excerpt(text: &str) -> String {
@@ -35,6 +38,21 @@ pub fn excerpt_of_bytes(bytes: &[u8]) -> String {
     // Four bytes is the longest character, and one more tells that there is more.
     let beginning = &bytes[..bytes.len().min(4 * LONGEST + 4)];
     excerpt(&String::from_utf8_lossy(beginning))
+}
+
+/// Names in backquotes, "`a`, `b` and 3 more": as many as a reader takes in, each as an [`excerpt()`].
+pub fn list(names: &[impl AsRef<str>]) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{}`", excerpt(name.as_ref()))).collect();
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// A path in backquotes for a message: whole, as it must be to be found, with invisible characters escaped.
+pub fn path(path: &std::path::Path) -> String {
+    format!("`{}`", excerpt_of(&path.to_string_lossy(), LONGEST_PATH))
 }
 
 /// `text` with its lines and tabs, every other invisible character escaped.
@@ -102,6 +120,14 @@ mod tests {
         assert_eq!(excerpt_of("abc", 2), "ab…");
         assert_eq!(excerpt_of_bytes(&[b'l', 0xff, 0]), "l\u{fffd}\\u{0}");
         assert_eq!(excerpt_of_bytes(&[b'0'; 14_000]), format!("{}…", "0".repeat(60)));
+    }
+
+    #[test]
+    fn lists_end_and_paths_are_whole_on_one_line() {
+        assert_eq!(list(&["a", "b\n"]), r"`a`, `b\n`");
+        assert_eq!(list(&["1", "2", "3", "4", "5", "6", "7"]), "`1`, `2`, `3`, `4`, `5` and 2 more");
+        let long = format!("{}/a\nb\u{1b}.png", "folder/".repeat(20));
+        assert_eq!(path(std::path::Path::new(&long)), format!(r"`{}/a\nb\u{{1b}}.png`", "folder/".repeat(20)));
     }
 
     #[test]

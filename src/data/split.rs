@@ -3,15 +3,21 @@
 //! Within every class (or among all images, where nobody asked for strata) the order is shuffled by the seed and the
 //! first ones are taken. How many of each class follows the largest remainder method (Hamilton), so that parts have the
 //! exact size asked for and every class its share within one image. Within a part, images keep their order.
+//!
+//! Every class keeps at least one image to train on: what that takes from a class's share, others give. A fold goes without
+//! such an image.
 
-use anyhow::{Result, ensure};
+use std::path::Path;
+
+use anyhow::{Result, anyhow, ensure};
 use rand::seq::SliceRandom;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DataSet, LabelledImages, Part};
+use super::{DataSet, Label, LabelledImages, Part};
 use crate::fault::{self, Fault};
 use crate::graph::DataRef;
+use crate::quote;
 use crate::seed::Seed;
 use crate::units::{Count, Fraction, counted};
 
@@ -27,7 +33,7 @@ pub struct SplitOptions {
     /// The share of the training images that is set apart to test with. Only for data without a test part.
     #[serde(default)]
     pub test: Option<Fraction>,
-    /// Whether every class gives the same share.
+    /// Whether every class gives the same share. In any case, every class keeps at least one image to train on.
     #[serde(default = "yes")]
     pub stratify: bool,
     /// Cross-validation in place of `validation`: one of several equal folds is set apart.
@@ -60,6 +66,8 @@ pub struct Split {
     pub data: DataSet,
     /// The parts that are as they were.
     pub unchanged: Vec<Part>,
+    /// What a person should know, one sentence each.
+    pub notes: Vec<String>,
 }
 
 impl SplitOptions {
@@ -100,7 +108,8 @@ impl SplitOptions {
 /// Does what a `split` stage is asked to do.
 ///
 /// # Errors
-/// When the options do not go together, the data has such a part already, or a part would be empty.
+/// When the options do not go together, the data has such a part already, a part would be empty, or a class would have no
+/// image left to train on.
 pub fn split(data: DataSet, options: &SplitOptions, seed: Seed) -> Result<Split> {
     fault::none(options.faults())?;
     ensure!(data.validation.is_none(), "the data set `{}` has a validation part already", data.info.name);
@@ -109,72 +118,170 @@ pub fn split(data: DataSet, options: &SplitOptions, seed: Seed) -> Result<Split>
         "the data set `{}` has a test part already; leave out `test`",
         data.info.name
     );
-    let mut strata = shuffled_strata(&data.train, data.info.classes.len(), options.stratify, seed);
+    let mut pool = Pool::new(&data.train, data.info.classes.len(), options.stratify, seed);
     let all = data.train.len();
-    let test = options.test.map(|share| take(&mut strata, share.get() * all as f64));
+    let test = options.test.map(|share| pool.take(Part::Test, share.get())).transpose()?;
     let validation = match options.folds {
-        Some(folds) => take_fold(&mut strata, folds),
-        None => take(&mut strata, options.validation_share() * all as f64),
+        Some(folds) => pool.take_fold(folds),
+        None => pool.take(Part::Validation, options.validation_share())?,
     };
-    let train = strata.concat();
-    let part = |name: &str, mut places: Vec<usize>| -> Result<LabelledImages> {
-        ensure!(!places.is_empty(), "the {name} part of {} would be empty", counted(all, "image"));
+    let train = pool.strata.concat();
+    let part = |part: Part, mut places: Vec<usize>| -> Result<LabelledImages> {
+        ensure!(!places.is_empty(), "the {} part of {} would be empty", part.name(), counted(all, "image"));
         places.sort_unstable();
         Ok(data.train.select(&places))
     };
     let unchanged = if data.test.is_some() { vec![Part::Test] } else { Vec::new() };
-    let validation = Some(part("validation", validation)?);
+    let validation = Some(part(Part::Validation, validation)?);
     let test = match test {
-        Some(places) => Some(part("test", places)?),
+        Some(places) => Some(part(Part::Test, places)?),
         None => data.test.clone(),
     };
-    let train = part("train", train)?;
-    Ok(Split { data: DataSet { train, validation, test, ..data }, unchanged })
+    let train = part(Part::Train, train)?;
+    let mut made = Split { data: DataSet { train, validation, test, ..data }, unchanged, notes: Vec::new() };
+    made.notes = [Part::Validation, Part::Test].into_iter().filter_map(|part| made.lacking(part)).collect();
+    Ok(made)
 }
 
-/// The places of the images of each class, or of all, in an order that the seed decides.
-fn shuffled_strata(images: &LabelledImages, classes: usize, stratify: bool, seed: Seed) -> Vec<Vec<usize>> {
-    let mut strata = vec![Vec::new(); if stratify { classes } else { 1 }];
-    for (place, &label) in images.labels().iter().enumerate() {
-        strata[if stratify { usize::from(label) } else { 0 }].push(place);
+impl Split {
+    /// The classes of which a part that was set apart has no images although there are some to train on.
+    fn lacking(&self, part: Part) -> Option<String> {
+        let data = &self.data;
+        let images = data.part(part).filter(|_| !self.unchanged.contains(&part))?;
+        let [train, counts] = [&data.train, images].map(|images| images.class_counts(data.info.classes.len()));
+        let lacking =
+            data.info.classes.iter().zip(train.iter().zip(&counts)).filter(|(_, (train, count))| **train > 0 && **count == 0);
+        let names: Vec<&str> = lacking.map(|(class, _)| class.as_str()).collect();
+        (!names.is_empty()).then(|| {
+            let (part, names) = (part.name(), quote::list(&names));
+            format!("the {part} part has no images of {names}: there are few, and every class keeps one to train on")
+        })
     }
-    for (index, stratum) in strata.iter_mut().enumerate() {
-        stratum.shuffle(&mut seed.index(index as u64).rng());
-    }
-    strata
 }
 
-/// Takes `wanted` images (rounded) off the front of the strata, from each in proportion to how many it has.
-fn take(strata: &mut [Vec<usize>], wanted: f64) -> Vec<usize> {
-    let all: usize = strata.iter().map(Vec::len).sum();
-    if all == 0 {
-        return Vec::new();
-    }
-    let total = (wanted.round() as usize).min(all);
-    let mut counts: Vec<usize> = strata.iter().map(|stratum| stratum.len() * total / all).collect();
-    let mut by_remainder: Vec<usize> = (0..strata.len()).collect();
-    by_remainder.sort_by_key(|&index| (std::cmp::Reverse(strata[index].len() * total % all), index));
-    let missing = total - counts.iter().sum::<usize>();
-    for &index in by_remainder.iter().take(missing) {
-        counts[index] += 1;
-    }
-    strata.iter_mut().zip(counts).flat_map(|(stratum, count)| stratum.drain(..count)).collect()
+/// The classes of a split on disk that have images in a part that was set apart and none to train on, which [`split`] does
+/// not allow. Reads labels alone.
+///
+/// # Errors
+/// When a file is missing or damaged; names it.
+pub fn untrained_classes(dir: &Path, options: &SplitOptions) -> Result<Vec<String>> {
+    let (info, labels) = DataSet::load_labels(dir)?;
+    let has = |part: Part, class: usize| {
+        labels.iter().any(|(of, labels)| *of == part && labels.iter().any(|&label| usize::from(label) == class))
+    };
+    let set_apart = |class| has(Part::Validation, class) || (options.test.is_some() && has(Part::Test, class));
+    let untrained = info.classes.into_iter().enumerate().filter(|&(class, _)| set_apart(class) && !has(Part::Train, class));
+    Ok(untrained.map(|(_, name)| name).collect())
 }
 
-/// Deals all images out to the folds in turn, stratum after stratum, and takes one fold.
-fn take_fold(strata: &mut [Vec<usize>], folds: Folds) -> Vec<usize> {
-    let (mut dealt, mut fold) = (0, Vec::new());
-    for stratum in strata {
-        stratum.retain(|&place| {
-            let held_out = dealt % folds.count.get() + 1 == folds.held_out.get();
-            dealt += 1;
-            if held_out {
-                fold.push(place);
+/// Images that are not set apart: at first all of them.
+struct Pool<'a> {
+    labels: &'a [Label],
+    /// The places of the images of each class, or of all, in an order that the seed decides.
+    strata: Vec<Vec<usize>>,
+    /// How many images of each class there are.
+    left: Vec<usize>,
+}
+
+impl<'a> Pool<'a> {
+    fn new(images: &'a LabelledImages, classes: usize, stratify: bool, seed: Seed) -> Self {
+        let mut strata = vec![Vec::new(); if stratify { classes } else { 1 }];
+        for (place, &label) in images.labels().iter().enumerate() {
+            strata[if stratify { usize::from(label) } else { 0 }].push(place);
+        }
+        for (index, stratum) in strata.iter_mut().enumerate() {
+            stratum.shuffle(&mut seed.index(index as u64).rng());
+        }
+        Self { labels: images.labels(), strata, left: images.class_counts(classes) }
+    }
+
+    /// Sets a share of all images apart: from each stratum in proportion to how many it has, as far as every class keeps
+    /// one image.
+    fn take(&mut self, part: Part, share: f64) -> Result<Vec<usize>> {
+        let all: usize = self.left.iter().sum();
+        if all == 0 {
+            return Ok(Vec::new());
+        }
+        let total = ((share * self.labels.len() as f64).round() as usize).min(all);
+        let room: Vec<usize> = self.strata.iter().map(|stratum| self.room(stratum)).collect();
+        let mut counts: Vec<usize> = self.strata.iter().map(|stratum| stratum.len() * total / all).collect();
+        let mut by_remainder: Vec<usize> = (0..self.strata.len()).collect();
+        by_remainder.sort_by_key(|&index| (std::cmp::Reverse(self.strata[index].len() * total % all), index));
+        let missing = total - counts.iter().sum::<usize>();
+        for &index in by_remainder.iter().take(missing) {
+            counts[index] += 1;
+        }
+        for (count, &room) in counts.iter_mut().zip(&room) {
+            *count = room.min(*count);
+        }
+        let mut missing = total - counts.iter().sum::<usize>();
+        while missing > 0 {
+            let before = missing;
+            for &index in &by_remainder {
+                if missing > 0 && counts[index] < room[index] {
+                    counts[index] += 1;
+                    missing -= 1;
+                }
             }
-            !held_out
-        });
+            if missing == before {
+                return Err(self.too_few(part, share, total, room.iter().sum()));
+            }
+        }
+        Ok((0..counts.len()).flat_map(|stratum| self.draw(stratum, counts[stratum])).collect())
     }
-    fold
+
+    /// How many images of a stratum may be taken.
+    fn room(&self, stratum: &[usize]) -> usize {
+        let mut seen = vec![false; self.left.len()];
+        stratum.iter().for_each(|&place| seen[usize::from(self.labels[place])] = true);
+        stratum.len() - seen.into_iter().filter(|&seen| seen).count()
+    }
+
+    /// Takes `count` images off the front of a stratum, but no class's last one.
+    fn draw(&mut self, stratum: usize, count: usize) -> Vec<usize> {
+        let mut drawn = Vec::with_capacity(count);
+        let (labels, left) = (self.labels, &mut self.left);
+        self.strata[stratum].retain(|&place| {
+            let left = &mut left[usize::from(labels[place])];
+            let taken = drawn.len() < count && *left > 1;
+            if taken {
+                *left -= 1;
+                drawn.push(place);
+            }
+            !taken
+        });
+        drawn
+    }
+
+    /// Deals all images out to the folds in turn, stratum after stratum, and takes one fold, but no class's last image.
+    fn take_fold(&mut self, folds: Folds) -> Vec<usize> {
+        let (mut dealt, mut fold) = (0, Vec::new());
+        let (labels, left) = (self.labels, &mut self.left);
+        for stratum in &mut self.strata {
+            stratum.retain(|&place| {
+                let left = &mut left[usize::from(labels[place])];
+                let taken = dealt % folds.count.get() + 1 == folds.held_out.get() && *left > 1;
+                dealt += 1;
+                if taken {
+                    *left -= 1;
+                    fold.push(place);
+                }
+                !taken
+            });
+        }
+        fold
+    }
+
+    fn too_few(&self, part: Part, share: f64, total: usize, most: usize) -> anyhow::Error {
+        let (name, all) = (part.name(), self.labels.len());
+        let classes = self.left.iter().filter(|&&left| left > 0).count();
+        let largest = (100 * most / all) as f64 / 100.0; // rounded down
+        let help = if largest > 0.0 { format!("`{name}: {largest}` can be had") } else { "merge more images".to_owned() };
+        anyhow!(
+            "a {name} part of {share} is {total} of {all} images, but at most {most} can be set apart, for each of the {classes} \
+             classes keeps one to train on; {help}"
+        )
+    }
 }
 
 #[cfg(test)]
@@ -253,6 +360,38 @@ mod tests {
     }
 
     #[test]
+    fn a_class_keeps_its_only_image_to_train_on_and_its_absence_is_told() {
+        let rare: Vec<u8> = [vec![0; 20], vec![1; 20], vec![2]].concat();
+        let splits = [
+            r#""validation": 0.6"#,
+            r#""validation": 0.6, "stratify": false"#,
+            r#""validation": 0.3, "test": 0.3"#,
+            r#""folds": {"count": 5, "use": 1}"#,
+            r#""folds": {"count": 2, "use": 1}, "stratify": false"#,
+        ];
+        for (text, seed) in splits.into_iter().flat_map(|text| (0..30).map(move |seed| (text, seed))) {
+            let made = split(data(&rare), &options(text), Seed::new(seed)).unwrap();
+            assert_eq!(made.data.train.class_counts(3)[2], 1, "{text}, seed {seed}");
+            let told = "the validation part has no images of `c`: there are few, and every class keeps one to train on";
+            assert_eq!(made.notes[0], told, "{text}, seed {seed}");
+        }
+        let made = split(data(&rare), &options(splits[0]), Seed::new(1)).unwrap();
+        assert_eq!(made.data.validation.unwrap().len(), 25, "the part has the size asked for: others give more");
+    }
+
+    #[test]
+    fn a_split_that_left_a_class_without_training_images_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = options(r#""validation": 0.2"#);
+        let good = split(data(&LABELS), &options, Seed::new(1)).unwrap().data;
+        good.save(dir.path()).unwrap();
+        assert!(untrained_classes(dir.path(), &options).unwrap().is_empty());
+        let first: Vec<usize> = (0..good.train.len()).filter(|&place| good.train.labels()[place] != 1).collect();
+        DataSet { train: good.train.select(&first), ..good }.save(dir.path()).unwrap();
+        assert_eq!(untrained_classes(dir.path(), &options).unwrap(), ["b"]);
+    }
+
+    #[test]
     fn what_cannot_be_split_is_named() {
         let error = |data: DataSet, text| split(data, &options(text), Seed::new(1)).unwrap_err().to_string();
         let few = || data(&[0, 1]);
@@ -261,7 +400,9 @@ mod tests {
         insta::assert_snapshot!(error(few(), r#""folds": {"count": 1, "use": 1}"#), @"`folds` cannot have a `count` of 1: what is set apart would be everything; make it at least 2");
         insta::assert_snapshot!(error(few(), r#""validation": 0.5, "test": 0.5"#), @"a validation part of 0.5 and a test part of 0.5 leave nothing to train on; make them less than 1 together");
         insta::assert_snapshot!(error(few(), r#""validation": 0.1"#), @"the validation part of 2 images would be empty");
-        insta::assert_snapshot!(error(few(), r#""validation": 0.9"#), @"the train part of 2 images would be empty");
+        insta::assert_snapshot!(error(few(), r#""validation": 0.9"#), @"a validation part of 0.9 is 2 of 2 images, but at most 0 can be set apart, for each of the 2 classes keeps one to train on; merge more images");
+        let most = data(&LABELS);
+        insta::assert_snapshot!(error(most, r#""validation": 0.9"#), @"a validation part of 0.9 is 18 of 20 images, but at most 17 can be set apart, for each of the 3 classes keeps one to train on; `validation: 0.85` can be had");
         let whole = || DataSet { test: Some(few().train), ..few() };
         insta::assert_snapshot!(error(whole(), r#""test": 0.5"#), @"the data set `t` has a test part already; leave out `test`");
         let again = DataSet { validation: Some(few().train), ..few() };
@@ -275,13 +416,42 @@ mod tests {
             let text = format!(r#""validation": {share}, "stratify": {stratify}"#);
             let data = data(&labels);
             let counts = data.train.class_counts(3);
-            let made = split(data, &options(&text), Seed::new(9)).unwrap();
+            let wanted = (share * all as f64).round() as usize;
+            let classes = counts.iter().filter(|&&count| count > 0).count();
+            let made = match split(data, &options(&text), Seed::new(9)) {
+                Ok(made) => made,
+                Err(error) => {
+                    prop_assert!(wanted > all - classes, "{error}");
+                    return Ok(());
+                }
+            };
             let validation = made.data.validation.unwrap();
-            prop_assert_eq!(validation.len(), (share * all as f64).round() as usize);
-            if stratify {
+            prop_assert_eq!(validation.len(), wanted);
+            for (left, count) in made.data.train.class_counts(3).into_iter().zip(&counts) {
+                prop_assert!(left > 0 || *count == 0);
+            }
+            let is_rare = |&count: &usize| count > 0 && count * (all - wanted) < all;
+            if stratify && !counts.iter().any(is_rare) {
                 for (taken, count) in validation.class_counts(3).into_iter().zip(counts) {
                     prop_assert!((taken as f64 - count as f64 * validation.len() as f64 / all as f64).abs() < 1.0);
                 }
+            }
+        }
+
+        #[test]
+        fn folds_leave_every_class_something(labels in proptest::collection::vec(0_u8..3, 10..60), count in 2_usize..8, stratify: bool, seed: u64) {
+            let present = data(&labels).train.class_counts(3);
+            for held_out in 1..=count {
+                let text = format!(r#""folds": {{"count": {count}, "use": {held_out}}}, "stratify": {stratify}"#);
+                let made = match split(data(&labels), &options(&text), Seed::new(seed)) {
+                    Ok(made) => made,
+                    Err(error) => {
+                        prop_assert!(error.to_string().contains("the validation part"), "{error}");
+                        continue;
+                    }
+                };
+                let left = made.data.train.class_counts(3);
+                prop_assert!(left.iter().zip(&present).all(|(left, present)| *left > 0 || *present == 0));
             }
         }
     }

@@ -3,12 +3,15 @@
 //! Every split draws by a seed of its own, but folds of one data set are the same for all stages that ask for as many: only so is each image
 //! held out once, and can be judged by the models that were not trained on it.
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use crate::data::DataSet;
-use crate::data::split::{SplitOptions, split};
+use crate::data::split::{SplitOptions, split, untrained_classes};
 use crate::engine::{Context, Stage, StageError};
 use crate::graph::StageId;
+use crate::quote;
 
 pub(super) struct SplitStage {
     pub options: SplitOptions,
@@ -45,6 +48,12 @@ impl Stage for SplitStage {
         self.options.folds.map(|_| format!("folds of {}", self.source))
     }
 
+    fn superseded(&self, out: &Path) -> Option<String> {
+        // What is damaged is found out where it is read.
+        let untrained = untrained_classes(out, &self.options).unwrap_or_default();
+        (!untrained.is_empty()).then(|| format!("it leaves no images to train on of {}", quote::list(&untrained)))
+    }
+
     fn run(&self, context: &Context<'_>) -> Result<(), StageError> {
         let source = context.input(self.options.data.stage())?;
         let made = split(DataSet::load(source)?, &self.options, context.seed)?;
@@ -56,6 +65,9 @@ impl Stage for SplitStage {
             size(data.validation.as_ref()),
             size(data.test.as_ref())
         ));
+        for line in &made.notes {
+            context.progress.warn(line);
+        }
         data.save_linked(context.out, source, &made.unchanged)?;
         Ok(())
     }
