@@ -1,9 +1,13 @@
 //! Precision, recall and F1 of each class, and the classification report in scikit-learn's layout.
 //!
 //! The text of a [`ClassificationReport`] is, byte for byte, what
-//! `sklearn.metrics.classification_report(labels, predictions, labels=range(classes), target_names=names, digits=4)`
-//! returns (scikit-learn 1.9), so that either can be checked against the other with `diff`. To that end sums are taken in
-//! NumPy's order: a mean that lies on the edge of two roundings falls to the same side.
+//! `sklearn.metrics.classification_report(labels, predictions, labels=seen, target_names=names, digits=4)` returns
+//! (scikit-learn 1.9), so that either can be checked against the other with `diff`. To that end sums are taken in NumPy's
+//! order: a mean that lies on the edge of two roundings falls to the same side.
+//!
+//! `seen` is scikit-learn's own default: the classes that occur among the labels or the predictions. A class that does not
+//! is unknown, not bad: it is left out of all means, and one more line names it. A class that has no images but is
+//! predicted counts with an F1 of 0, for each of these predictions is a mistake.
 
 use std::fmt;
 
@@ -11,7 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{ConfusionMatrix, MetricsError};
 
-/// The scores of one class. A score whose denominator is 0 is 0, as is scikit-learn's default.
+/// The scores of one class. A score whose denominator is 0 is 0, as is scikit-learn's default; without images
+/// ([`ClassScores::support`]) the recall and F1 say nothing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClassScores {
     /// Its name.
@@ -42,6 +47,8 @@ pub struct Averages {
 pub struct ClassificationReport {
     /// Each class, in order.
     pub per_class: Vec<ClassScores>,
+    /// The names of the classes that occur neither among the labels nor among the predictions: no means include them.
+    pub unseen: Vec<String>,
     /// The share of all images that is predicted rightly.
     pub accuracy: f64,
     /// Means in which each class counts the same.
@@ -74,10 +81,14 @@ impl ClassificationReport {
         };
         let per_class: Vec<ClassScores> = names.iter().enumerate().map(score).collect();
         let right = (0..matrix.classes()).map(|class| matrix.count(class, class)).sum();
+        let is_seen = |class: usize| matrix.of_class(class) + matrix.predicted_as(class) > 0;
+        let seen: Vec<&ClassScores> =
+            per_class.iter().enumerate().filter(|(class, _)| is_seen(*class)).map(|(_, scores)| scores).collect();
         Ok(Self {
             accuracy: ratio(right, matrix.total()),
-            macro_average: averages(&per_class, |_| 1.0),
-            weighted_average: averages(&per_class, |class| class.support as f64),
+            macro_average: averages(&seen, |_| 1.0),
+            weighted_average: averages(&seen, |class| class.support as f64),
+            unseen: names.iter().enumerate().filter(|(class, _)| !is_seen(*class)).map(|(_, name)| name.clone()).collect(),
             per_class,
         })
     }
@@ -90,7 +101,8 @@ impl ClassificationReport {
 
 impl fmt::Display for ClassificationReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let longest = self.per_class.iter().map(|class| class.class.chars().count()).max().unwrap_or(0);
+        let seen = || self.per_class.iter().filter(|class| !self.unseen.contains(&class.class));
+        let longest = seen().map(|class| class.class.chars().count()).max().unwrap_or(0);
         let width = longest.max("weighted avg".len());
         let total = self.support();
         writeln!(f, "{:>width$}  {:>9} {:>9} {:>9} {:>9}\n", "", "precision", "recall", "f1-score", "support")?;
@@ -98,7 +110,7 @@ impl fmt::Display for ClassificationReport {
             let [precision, recall, f1] = scores;
             writeln!(f, "{name:>width$}  {precision:>9.4} {recall:>9.4} {f1:>9.4} {support:>9}")
         };
-        for class in &self.per_class {
+        for class in seen() {
             row(&class.class, [class.precision, class.recall, class.f1], class.support)?;
         }
         writeln!(f)?;
@@ -106,6 +118,9 @@ impl fmt::Display for ClassificationReport {
         for (name, average) in [("macro avg", self.macro_average), ("weighted avg", self.weighted_average)] {
             let Averages { precision, recall, f1 } = average;
             writeln!(f, "{name:>width$}  {precision:>9.4} {recall:>9.4} {f1:>9.4} {total:>9}")?;
+        }
+        if !self.unseen.is_empty() {
+            writeln!(f, "\nleft out, for they have no images and are never predicted: {}", self.unseen.join(", "))?;
         }
         Ok(())
     }
@@ -115,8 +130,8 @@ fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
-fn averages(classes: &[ClassScores], weight: impl Fn(&ClassScores) -> f64) -> Averages {
-    let weights: Vec<f64> = classes.iter().map(weight).collect();
+fn averages(classes: &[&ClassScores], weight: impl Fn(&ClassScores) -> f64) -> Averages {
+    let weights: Vec<f64> = classes.iter().map(|class| weight(class)).collect();
     let mean = |score: fn(&ClassScores) -> f64| {
         let products: Vec<f64> = classes.iter().zip(&weights).map(|(class, weight)| score(class) * weight).collect();
         pairwise_sum(&products) / pairwise_sum(&weights)
@@ -192,9 +207,27 @@ weighted avg     0.7946    0.7930    0.7931      1000
 
     #[test]
     fn long_names_and_divisions_by_zero_are_scikit_learns() {
-        let names = ["café", "a class of a very long name", "Hose", "nie gesehen", "x"];
+        let labels = [0, 0, 0, 1, 1, 2, 2, 2, 2, 4];
+        let names = ["café", "a class of a very long name", "Hose", "ohne Bilder", "x"];
         check(
-            &[0, 0, 0, 1, 1, 2, 2, 2, 2, 4],
+            &labels,
+            &[0, 0, 1, 1, 0, 2, 2, 1, 2, 3],
+            &names,
+            "                             precision    recall  f1-score   support
+
+                       café     0.6667    0.6667    0.6667         3
+a class of a very long name     0.3333    0.5000    0.4000         2
+                       Hose     1.0000    0.7500    0.8571         4
+                ohne Bilder     0.0000    0.0000    0.0000         0
+                          x     0.0000    0.0000    0.0000         1
+
+                   accuracy                         0.6000        10
+                  macro avg     0.4000    0.3833    0.3848        10
+               weighted avg     0.6667    0.6000    0.6229        10
+",
+        );
+        check(
+            &labels,
             &[0, 0, 1, 1, 0, 2, 2, 1, 2, 2],
             &names,
             "                             precision    recall  f1-score   support
@@ -202,12 +235,13 @@ weighted avg     0.7946    0.7930    0.7931      1000
                        café     0.6667    0.6667    0.6667         3
 a class of a very long name     0.3333    0.5000    0.4000         2
                        Hose     0.7500    0.7500    0.7500         4
-                nie gesehen     0.0000    0.0000    0.0000         0
                           x     0.0000    0.0000    0.0000         1
 
                    accuracy                         0.6000        10
-                  macro avg     0.3500    0.3833    0.3633        10
+                  macro avg     0.4375    0.4792    0.4542        10
                weighted avg     0.5667    0.6000    0.5800        10
+
+left out, for they have no images and are never predicted: ohne Bilder
 ",
         );
     }

@@ -22,11 +22,11 @@ pub struct Evaluation {
     pub accuracy_interval: Interval,
     /// Mean −ln p of the true class.
     pub loss: f64,
-    /// Mean F1 of the classes.
+    /// Mean F1 of the classes that occur among the labels or the predictions, as of scikit-learn.
     pub macro_f1: f64,
-    /// Mean precision of the classes.
+    /// Mean precision of these classes.
     pub macro_precision: f64,
-    /// Mean recall of the classes.
+    /// Mean recall of these classes.
     pub macro_recall: f64,
     /// Mean F1 of the classes, each weighted by its images.
     pub weighted_f1: f64,
@@ -38,6 +38,9 @@ pub struct Evaluation {
     pub calibration_error: f64,
     /// Precision, recall, F1 and support of each class.
     pub per_class: Vec<ClassScores>,
+    /// The names of the classes without images: their recall is unknown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub absent_classes: Vec<String>,
     /// Counts: rows are true classes, columns predicted ones.
     pub confusion: ConfusionMatrix,
     /// The bins of the reliability diagram.
@@ -80,13 +83,23 @@ pub fn evaluate(labels: &[u8], probabilities: ArrayView2<'_, f32>, classes: &[St
         top_k: TOP.iter().filter(|&&k| k < classes.len()).map(top).collect::<Result<_, MetricsError>>()?,
         brier: brier_score(labels, probabilities)?,
         calibration_error: calibration_error(&reliability),
+        absent_classes: without_images(&report.per_class),
         per_class: report.per_class,
         confusion,
         reliability,
     })
 }
 
+fn without_images(classes: &[ClassScores]) -> Vec<String> {
+    classes.iter().filter(|class| class.support == 0).map(|class| class.class.clone()).collect()
+}
+
 impl Evaluation {
+    /// The least recall of a class that has images.
+    pub fn least_recall(&self) -> f64 {
+        self.per_class.iter().filter(|class| class.support > 0).map(|class| class.recall).fold(1.0, f64::min)
+    }
+
     /// The names of the classes, in order.
     pub fn classes(&self) -> Vec<String> {
         self.per_class.iter().map(|scores| scores.class.clone()).collect()
@@ -141,6 +154,38 @@ mod tests {
         dog,1,0,0
         eel,0,0,2
         ");
+    }
+
+    #[test]
+    fn a_class_without_test_images_is_left_out_of_means_and_named() {
+        // Nothing is an eel, and a perfect model never says so.
+        let certain = |class: usize| [0, 1, 2].map(|column| if column == class { 1.0 } else { 0.0 });
+        let rows = |classes: &[usize]| {
+            ndarray::Array2::from_shape_vec((classes.len(), 3), classes.iter().flat_map(|&class| certain(class)).collect())
+                .unwrap()
+        };
+        let perfect = evaluate(&[0, 0, 1], rows(&[0, 0, 1]).view(), &classes()).unwrap();
+        assert_eq!(
+            (perfect.macro_f1, perfect.macro_precision, perfect.macro_recall, perfect.least_recall()),
+            (1.0, 1.0, 1.0, 1.0)
+        );
+        assert_eq!(perfect.absent_classes, ["eel"]);
+        insta::assert_snapshot!(perfect.classification_report().unwrap(), @"
+                      precision    recall  f1-score   support
+
+                 cat     1.0000    1.0000    1.0000         2
+                 dog     1.0000    1.0000    1.0000         1
+
+            accuracy                         1.0000         3
+           macro avg     1.0000    1.0000    1.0000         3
+        weighted avg     1.0000    1.0000    1.0000         3
+
+        left out, for they have no images and are never predicted: eel
+        ");
+        // Who says "eel" makes a mistake, and scikit-learn counts the class with an F1 of 0.
+        let wrong = evaluate(&[0, 0, 1], rows(&[0, 2, 1]).view(), &classes()).unwrap();
+        assert!((wrong.macro_f1 - (2.0 / 3.0 + 1.0) / 3.0).abs() < 1e-12, "{}", wrong.macro_f1);
+        assert_eq!((wrong.least_recall(), wrong.absent_classes), (0.5, vec!["eel".to_owned()]));
     }
 
     #[test]

@@ -178,18 +178,21 @@ fn metrics(card: &mut Card, model: &ModelReport, test: &EvaluationReport) {
 }
 
 fn per_class(card: &mut Card, data: &ReportData, test: &EvaluationReport) {
-    let score = |value: f64| format::fixed(value, 4);
     let rows: Vec<Vec<String>> = test
         .per_class
         .iter()
         .enumerate()
         .map(|(label, s)| {
+            let score = |value: f64| if s.support > 0 { format::fixed(value, 4) } else { "–".to_owned() };
             vec![escape(&data.class_name(label)), score(s.precision), score(s.recall), score(s.f1), format::count(s.support)]
         })
         .collect();
     if !rows.is_empty() {
         card.line("### Per class");
         card.table(&["Class", "Precision", "Recall", "F1", "Images"], &rows);
+        if test.per_class.iter().any(|score| score.support == 0) {
+            card.line("A class without images is no part of the macro F1, unless images of others are taken for it.");
+        }
     }
 }
 

@@ -93,9 +93,10 @@ pub struct Gate {
     pub model: Option<StageId>,
     /// The least accuracy.
     pub accuracy: Option<Probability>,
-    /// The least macro-averaged F1 score.
+    /// The least macro-averaged F1 score: the mean over the classes that have test images or are predicted, as scikit-learn
+    /// takes it.
     pub macro_f1: Option<Probability>,
-    /// The least recall of any class.
+    /// The least recall of any class that has test images.
     pub recall: Option<Probability>,
     /// The greatest log-loss.
     pub loss: Option<NonNegative>,
@@ -205,6 +206,10 @@ impl Stage for VerifyStage {
             let (verified, probabilities, figures) = self.verify(&model, &file, test, &outputs, context.progress)?;
             context.progress.advance(outputs.len() as u64 + 1, &format!("{name}: accuracy {:.4}", figures.accuracy));
             context.progress.note(&summary(&verified));
+            if outputs.is_empty() && !figures.absent_classes.is_empty() {
+                let absent = crate::quote::list(&figures.absent_classes);
+                context.progress.warn(&format!("the test part has no images of {absent}: no gate and no mean can speak of them"));
+            }
             if let Some(gate) = self.options.gate.as_ref().filter(|gate| gate.model.as_ref().is_none_or(|only| only == name)) {
                 verification.gates.extend(gate.apply(name, &figures));
             }
@@ -416,11 +421,10 @@ fn summary(verified: &Verified) -> String {
 impl Gate {
     /// Every condition of the gate against the figures of one model.
     fn apply(&self, model: &StageId, figures: &Evaluation) -> Vec<GateResult> {
-        let recall = figures.per_class.iter().map(|class| class.recall).fold(1.0, f64::min);
         let at_least = [
             ("accuracy", self.accuracy, figures.accuracy),
             ("macro F1", self.macro_f1, figures.macro_f1),
-            ("recall of every class", self.recall, recall),
+            ("recall of every class", self.recall, figures.least_recall()),
         ];
         let at_most = [
             ("loss", self.loss.map(NonNegative::get), figures.loss),

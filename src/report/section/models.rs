@@ -184,9 +184,10 @@ fn per_class(data: &ReportData, test: &EvaluationReport) -> Markup {
         @for (label, score) in &shown {
             tr {
                 th scope="row" { (data.class_name(*label)) }
-                td { (share_bar(score.precision)) }
-                td { (share_bar(score.recall)) }
-                td { (share_bar(score.f1)) }
+                @for share in [score.precision, score.recall, score.f1] {
+                    // Of a class without images nothing is known.
+                    td { @if score.support > 0 { (share_bar(share)) } @else { "–" } }
+                }
                 td { (format::count(score.support)) }
             }
         }
