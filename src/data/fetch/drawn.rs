@@ -1,6 +1,5 @@
 //! The synthetic set as files: the folder `garments` below `dir`, which belongs to the program.
 
-use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::table::{self, Table};
@@ -29,7 +28,8 @@ pub(super) fn garments(options: &FetchOptions, seed: Seed, progress: &dyn Progre
     let tables = table::tables(counts.train.get(), counts.test.get());
     let record = |files| Record { drawing: garments::DRAWING, seed, counts, files };
     let path = dir.join(RECORD);
-    let files = match describe(&tables, &dir) {
+    let files = match describe(&tables, &dir, progress) {
+        Err(DataError::Interrupted(interrupted)) => return Err(interrupted.into()),
         Ok(files) if fs::read_json::<Record>(&path).is_ok_and(|found| found == record(files.clone())) => files,
         _ => {
             fs::remove(&path)?;
@@ -37,7 +37,7 @@ pub(super) fn garments(options: &FetchOptions, seed: Seed, progress: &dyn Progre
             progress.check()?;
             let test = garments::images(seed.child("test"), counts.test.get());
             table::write_all(&dir, &tables, &train, &test, progress)?;
-            let files = describe(&tables, &dir)?;
+            let files = describe(&tables, &dir, progress)?;
             fs::write_json(&path, &record(files.clone()))?;
             files
         }
@@ -45,6 +45,6 @@ pub(super) fn garments(options: &FetchOptions, seed: Seed, progress: &dyn Progre
     Ok(FileList { name: NAME.to_owned(), synthetic: true, shape: SHAPE, classes: CLASSES.map(str::to_owned).into(), dir, files })
 }
 
-fn describe(tables: &[Table], dir: &std::path::Path) -> Result<Vec<RawFile>> {
-    tables.iter().map(|table| table::describe(dir, table)).collect()
+fn describe(tables: &[Table], dir: &std::path::Path, progress: &dyn Progress) -> Result<Vec<RawFile>, DataError> {
+    tables.iter().map(|table| table::describe(dir, table, progress)).collect()
 }

@@ -45,14 +45,14 @@ pub struct FetchOptions {
     /// What to take if the data set can be neither found nor downloaded. Without it, that is an error.
     #[serde(default)]
     pub otherwise: Option<Substitute>,
-    /// The address of the folder to download from, in place of the official one. Plain `http://` only; what comes is
-    /// checked against the published MD5 sums.
+    /// The address of the folder to download from, in place of the official one: `https://` or `http://`. What comes is
+    /// checked against the published lengths and MD5 sums.
     #[serde(default = "default_url")]
     pub url: String,
     /// Never download.
     #[serde(default)]
     pub offline: bool,
-    /// Give up when nothing has arrived for so many seconds.
+    /// Give up when nothing has arrived for so many seconds, or fewer than 4,000 bytes a second.
     #[serde(default = "default_timeout")]
     pub timeout_seconds: Positive,
     /// The size of the synthetic set.
@@ -116,7 +116,7 @@ impl FetchOptions {
         });
         if !is_address {
             let message = format!("`{}` is not the address of a folder", excerpt(&self.url));
-            faults.push(Fault::new(&["url"], message, "write one that begins with `http://`, or leave out `url`"));
+            faults.push(Fault::new(&["url"], message, "write one that begins with `https://` or `http://`, or leave out `url`"));
         }
         if std::time::Duration::try_from_secs_f64(self.timeout_seconds.get()).is_err() {
             faults.push(Fault::new(&["timeout_seconds"], "no clock counts so many seconds", "write fewer"));

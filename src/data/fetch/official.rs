@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use md5::{Digest as _, Md5};
+use ureq::tls::RootCerts;
 
 use super::FetchOptions;
 use super::download::{self, Request};
@@ -15,6 +16,7 @@ use crate::data::seen::Seen;
 use crate::data::{DataError, FileList, ImageShape, LabelledImages, RawFile};
 use crate::fs;
 use crate::progress::Progress;
+use crate::quote;
 
 /// The official address of the published files.
 pub(super) const URL: &str = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/";
@@ -23,18 +25,19 @@ const NAME: &str = "fashion-mnist";
 const TRAIN: usize = 60_000;
 const TEST: usize = 10_000;
 
-/// A published file: its name and its MD5 sum, from the data set's own page.
+/// A published file: its name, its length and its MD5 sum, from the data set's own page.
 pub(super) struct Published {
     pub name: &'static str,
+    pub bytes: u64,
     pub md5: &'static str,
 }
 
 /// Images and labels to train on, then to test with.
 pub(super) const PUBLISHED: [Published; 4] = [
-    Published { name: "train-images-idx3-ubyte.gz", md5: "8d4fb7e6c68d591d4c3dfef9ec88bf0d" },
-    Published { name: "train-labels-idx1-ubyte.gz", md5: "25c81989df183df01b3e8a0aad5dffbe" },
-    Published { name: "t10k-images-idx3-ubyte.gz", md5: "bef4ecab320f06d8554ea6380940ec79" },
-    Published { name: "t10k-labels-idx1-ubyte.gz", md5: "bb300cfdad3c16e7a12a480ee83cd310" },
+    Published { name: "train-images-idx3-ubyte.gz", bytes: 26_421_880, md5: "8d4fb7e6c68d591d4c3dfef9ec88bf0d" },
+    Published { name: "train-labels-idx1-ubyte.gz", bytes: 29_515, md5: "25c81989df183df01b3e8a0aad5dffbe" },
+    Published { name: "t10k-images-idx3-ubyte.gz", bytes: 4_422_102, md5: "bef4ecab320f06d8554ea6380940ec79" },
+    Published { name: "t10k-labels-idx1-ubyte.gz", bytes: 5148, md5: "bb300cfdad3c16e7a12a480ee83cd310" },
 ];
 
 /// Whether a folder has files of the names of all CSV files, or of all published ones, packed or not.
@@ -61,7 +64,7 @@ pub(super) fn fashion_mnist(
         tried.push(format!("CSV files in `{}`: {}", dir.display(), missing_names(&missing)));
         if let Some(from) = data_dir.filter(|from| missing.iter().all(|table| from.join(&table.name).is_file())) {
             for table in &missing {
-                table::describe(from, table)?;
+                table::describe(from, table, progress)?;
                 fs::copy(&from.join(&table.name), &dir.join(&table.name))?;
             }
         } else {
@@ -73,7 +76,7 @@ pub(super) fn fashion_mnist(
             table::write_all(dir, &missing, &train, &test, progress)?;
         }
     }
-    let files = tables.iter().map(|table| table::describe(dir, table)).collect::<Result<Vec<RawFile>>>()?;
+    let files = tables.iter().map(|table| table::describe(dir, table, progress)).collect::<Result<Vec<RawFile>, DataError>>()?;
     Ok(Some(FileList {
         name: NAME.to_owned(),
         synthetic: false,
@@ -149,6 +152,8 @@ fn download_all(options: &FetchOptions, progress: &dyn Progress) -> Result<Pairs
         let request = Request {
             url: format!("{}/{}", options.url.trim_end_matches('/'), file.name),
             target: &target,
+            bytes: file.bytes,
+            trust: RootCerts::WebPki,
             patience: std::time::Duration::try_from_secs_f64(options.timeout_seconds.get())
                 .context("`timeout_seconds` is too long")?,
         };
@@ -163,17 +168,21 @@ fn class_names() -> Vec<String> {
     CLASSES.map(str::to_owned).into()
 }
 
-/// Checks the MD5 sum of a file.
+/// Checks the length and the MD5 sum of a file.
 fn check_sum(path: &Path, file: &Published) -> Result<()> {
-    let sum: String = Md5::digest(fs::read(path)?).iter().map(|byte| format!("{byte:02x}")).collect();
-    ensure!(sum == file.md5, "the MD5 sum of `{}` is {sum}, not {} as published", path.display(), file.md5);
+    let bytes = fs::stamp(path).map_or(0, |stamp| stamp.bytes);
+    let path_shown = quote::path(path);
+    ensure!(bytes == file.bytes, "{path_shown} has {bytes} bytes, not {} as published", file.bytes);
+    let sum: String = Md5::digest(fs::read_at_most(path, file.bytes)?).iter().map(|byte| format!("{byte:02x}")).collect();
+    ensure!(sum == file.md5, "the MD5 sum of {path_shown} is {sum}, not {} as published", file.md5);
     Ok(())
 }
 
 /// Reads a pair of published files and counts what it holds.
 fn read(images: &Path, count: usize, progress: &dyn Progress) -> Result<LabelledImages, DataError> {
     let (shape, classes, columns) = (ImageShape::MNIST, class_names(), CsvOptions::default());
-    let request = format::Request { shape, classes: &classes, columns: &columns, progress, seen: &Seen::default() };
+    let seen = &Seen::default();
+    let request = format::Request { shape, classes: &classes, first_label: 0, columns: &columns, progress, seen };
     let reader = Format::Idx.reader().context("IDX files have a reader")?;
     let found = match reader.read(images, &request) {
         Ok(found) => LabelledImages::new(shape, found.pixels, found.labels)?,

@@ -1,15 +1,17 @@
 //! The CSV files of a data set: six parts to train on and one to test with, written quickly and counted.
 
+use std::io::BufRead;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, anyhow};
 use rayon::prelude::*;
 
 use crate::data::{DataError, LabelledImages, Part, RawFile};
-use crate::digest::Digest;
+use crate::digest::Digester;
 use crate::fs;
 use crate::progress::Progress;
+use crate::quote;
 
 /// How many files the training images are spread over.
 const TRAIN_PARTS: usize = 6;
@@ -86,32 +88,69 @@ fn text(images: &LabelledImages, rows: Range<usize>) -> Vec<u8> {
     out
 }
 
-/// Describes a table that is there.
+/// Describes a table that is there. Its content goes by in pieces, however long it is.
 ///
 /// # Errors
 /// When it holds another number of rows than it should.
-pub(super) fn describe(dir: &Path, table: &Table) -> Result<RawFile> {
+pub(super) fn describe(dir: &Path, table: &Table, progress: &dyn Progress) -> Result<RawFile, DataError> {
     let path = dir.join(&table.name);
-    let bytes = fs::read(&path)?;
-    let found = rows(&bytes);
-    ensure!(
-        found == table.rows.len(),
-        "`{}` holds {found} rows where {} are expected; move it away to have it made again",
-        path.display(),
-        table.rows.len()
-    );
-    Ok(RawFile { path: table.name.clone(), bytes: bytes.len() as u64, blake3: Digest::of_bytes(&bytes) })
+    fs::ensure_file(&path)?;
+    let mut file = fs::open(&path)?;
+    let (mut digester, mut rows, mut bytes) = (Digester::default(), Rows::default(), 0);
+    loop {
+        progress.check()?;
+        let piece = file.fill_buf().with_context(|| format!("cannot read {}", quote::path(&path)))?;
+        if piece.is_empty() {
+            break;
+        }
+        digester.update(piece);
+        rows.add(piece);
+        bytes += piece.len() as u64;
+        let length = piece.len();
+        file.consume(length);
+    }
+    let (found, expected) = (rows.count(), table.rows.len());
+    if found != expected {
+        return Err(anyhow!(
+            "{} holds {found} rows where {expected} are expected; move it away to have it made again",
+            quote::path(&path)
+        )
+        .into());
+    }
+    Ok(RawFile { path: table.name.clone(), bytes, blake3: digester.digest() })
 }
 
-/// The rows of a CSV text without quoted line breaks: its lines, less a header and empty lines at the end.
-fn rows(bytes: &[u8]) -> usize {
-    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_end();
-    if text.is_empty() {
-        return 0;
+/// Counts the rows of a CSV text without quoted line breaks: its lines, less a header and empty lines at the end.
+#[derive(Default)]
+struct Rows {
+    /// The first byte that is no byte order mark.
+    first: Option<u8>,
+    /// Line breaks before the last byte that is not white space.
+    breaks: usize,
+    /// Line breaks after it.
+    pending: usize,
+    is_text: bool,
+}
+
+impl Rows {
+    fn add(&mut self, piece: &[u8]) {
+        for &byte in piece {
+            if self.first.is_none() && !b"\xef\xbb\xbf".contains(&byte) {
+                self.first = Some(byte);
+            }
+            if byte == b'\n' {
+                self.pending += 1;
+            } else if !byte.is_ascii_whitespace() {
+                self.breaks += std::mem::take(&mut self.pending);
+                self.is_text = true;
+            }
+        }
     }
-    let lines = 1 + text.iter().map(|&byte| usize::from(byte == b'\n')).sum::<usize>();
-    let has_header = !text[0].is_ascii_digit();
-    lines - usize::from(has_header)
+
+    fn count(&self) -> usize {
+        let has_header = self.first.is_some_and(|byte| !byte.is_ascii_digit());
+        if self.is_text { self.breaks + 1 - usize::from(has_header) } else { 0 }
+    }
 }
 
 #[cfg(test)]
@@ -150,7 +189,11 @@ mod tests {
             ("1,2\n3,4", 2),
             ("\u{feff}label,a\n1,2", 1),
         ] {
-            assert_eq!(rows(text.as_bytes()), expected, "{text:?}");
+            for size in [1, 3, 100] {
+                let mut rows = Rows::default();
+                text.as_bytes().chunks(size).for_each(|piece| rows.add(piece));
+                assert_eq!(rows.count(), expected, "{text:?}");
+            }
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Fetching from folders and from a small HTTP server on this machine.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use ureq::tls::{Certificate, RootCerts};
 
 use super::download::{Request, download};
 use super::*;
@@ -27,6 +29,14 @@ enum Manner {
     Stalls,
     /// There is no such file.
     Missing,
+    /// Byte after byte, slowly and for ever.
+    Drips,
+    /// More than there is, for ever, with no length in the head.
+    Endless,
+    /// More than there is, and the head says so.
+    Longer,
+    /// Always elsewhere, at the same server.
+    Elsewhere,
 }
 
 /// A server of one file; it notes the ranges that it was asked for.
@@ -45,7 +55,7 @@ impl Server {
             for stream in listener.incoming() {
                 let (stream, noted) = (stream.unwrap(), Arc::clone(&noted));
                 // A client that hangs up in the middle is part of some tests.
-                std::thread::spawn(move || _ = answer(&stream, content, manner, &noted));
+                std::thread::spawn(move || _ = answer(&mut &stream, content, manner, &noted));
             }
         });
         Self { address, ranges }
@@ -56,9 +66,14 @@ impl Server {
     }
 }
 
-fn answer(mut stream: &TcpStream, content: &[u8], manner: Manner, ranges: &Mutex<Vec<Option<u64>>>) -> std::io::Result<()> {
+fn answer(
+    stream: &mut (impl Read + Write),
+    content: &[u8],
+    manner: Manner,
+    ranges: &Mutex<Vec<Option<u64>>>,
+) -> std::io::Result<()> {
     let mut asked = None;
-    for line in BufReader::new(stream).lines() {
+    for line in BufReader::new(&mut *stream).lines() {
         let line = line?.to_ascii_lowercase();
         if line.is_empty() {
             break;
@@ -76,6 +91,9 @@ fn answer(mut stream: &TcpStream, content: &[u8], manner: Manner, ranges: &Mutex
     let from = if manner == Manner::WithoutRanges { 0 } else { asked.unwrap_or(0) as usize };
     let head = match (manner, from) {
         (Manner::Missing, _) => "404 Not Found\r\nContent-Length: 0".to_owned(),
+        (Manner::Drips | Manner::Endless, _) => "200 OK".to_owned(),
+        (Manner::Longer, _) => format!("200 OK\r\nContent-Length: {}", total + 1),
+        (Manner::Elsewhere, _) => format!("302 Found\r\nLocation: /{nth}\r\nContent-Length: 0"),
         (_, from) if from > 0 && from >= total => "416 Range Not Satisfiable\r\nContent-Length: 0".to_owned(),
         (_, 0) => format!("200 OK\r\nContent-Length: {total}"),
         (_, from) => {
@@ -85,7 +103,14 @@ fn answer(mut stream: &TcpStream, content: &[u8], manner: Manner, ranges: &Mutex
     };
     write!(stream, "HTTP/1.1 {head}\r\nConnection: close\r\n\r\n")?;
     match manner {
-        Manner::Missing => Ok(()),
+        Manner::Missing | Manner::Elsewhere => Ok(()),
+        Manner::Drips => loop {
+            stream.write_all(b"x")?;
+            std::thread::sleep(Duration::from_millis(20));
+        },
+        Manner::Endless => loop {
+            stream.write_all(content)?;
+        },
         Manner::BreaksOnce if nth == 1 => stream.write_all(&content[..total / 2]),
         Manner::Stalls => {
             stream.write_all(&content[from..from + 10])?;
@@ -116,7 +141,8 @@ impl Case {
     fn download(&self, expected: &'static [u8], progress: &dyn Progress) -> Result<(), DataError> {
         let target = self.dir.path().join("x.gz");
         let url = format!("{}/x.gz", self.server.address);
-        let request = Request { url, target: &target, patience: Duration::from_millis(400) };
+        let (bytes, patience) = (CONTENT.len() as u64, Duration::from_millis(400));
+        let request = Request { url, target: &target, bytes, patience, trust: RootCerts::WebPki };
         let check = |path: &Path| {
             ensure!(fs::read(path)? == expected, "the sum differs");
             Ok(())
@@ -152,7 +178,19 @@ fn a_file_is_downloaded_and_resumed() {
 fn what_was_there_of_another_file_is_thrown_away() {
     Case::new(Manner::Good, b"something else").arrives(&[Some(14), None]);
     let longer = [CONTENT, b"and more"].concat();
-    Case::new(Manner::Good, &longer).arrives(&[Some(longer.len() as u64), None]);
+    Case::new(Manner::Good, &longer).arrives(&[None]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_in_place_of_the_part_is_not_followed() {
+    let case = Case::new(Manner::Good, b"");
+    let victim = case.dir.path().join("victim");
+    fs::write(&victim, b"precious").unwrap();
+    std::os::unix::fs::symlink("victim", case.dir.path().join("x.gz.partial")).unwrap();
+    case.download(CONTENT, &Silent).unwrap();
+    assert_eq!(fs::read(&victim).unwrap(), b"precious");
+    assert_eq!(fs::read(&case.dir.path().join("x.gz")).unwrap(), CONTENT);
 }
 
 #[test]
@@ -171,6 +209,59 @@ fn a_missing_file_and_a_silent_server_are_named() {
     let error = case.error(CONTENT);
     assert!(error.contains("http://SERVER/x.gz"), "{error}");
     assert_eq!(fs::read(&case.dir.path().join("x.gz.partial")).unwrap().len(), 30, "each of three attempts went on");
+}
+
+#[test]
+fn a_server_cannot_fill_the_disk_or_hold_the_program_up() {
+    let check = |manner, why: &str, requests: usize| {
+        let case = Case::new(manner, b"");
+        let begun = Instant::now();
+        assert_eq!(case.error(CONTENT), format!("http://SERVER/x.gz: {why}"));
+        assert_eq!(case.server.ranges().len(), requests, "{why}");
+        assert!(begun.elapsed() < Duration::from_secs(10), "{why}");
+        let left: u64 =
+            fs::entries(case.dir.path()).unwrap().iter().map(|name| fs::stamp(&case.dir.path().join(name)).unwrap().bytes).sum();
+        assert!(left <= CONTENT.len() as u64, "{left} bytes are left");
+    };
+    check(Manner::Endless, "the server sends more than the 77 bytes that were published", 1);
+    check(Manner::Longer, "the server has 78 bytes, not the 77 as published", 1);
+    check(Manner::Drips, "fewer than 4000 bytes arrived a second", 3);
+    let case = Case::new(Manner::Elsewhere, b"");
+    let error = case.error(CONTENT);
+    assert!(error.starts_with("http://SERVER/x.gz: ") && error.contains("redirect"), "{error}");
+    assert!(case.server.ranges().len() <= 20, "redirects are followed a few times only");
+}
+
+#[test]
+fn https_is_spoken_and_a_server_that_nobody_vouches_for_is_refused() {
+    let certificate = include_bytes!("samples/localhost.der");
+    let key = PrivatePkcs8KeyDer::from(include_bytes!("samples/localhost.key.der").as_slice());
+    let chain = vec![CertificateDer::from(certificate.as_slice())];
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = Arc::new(builder.with_no_client_auth().with_single_cert(chain, key.into()).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut session =
+                rustls::StreamOwned::new(rustls::ServerConnection::new(Arc::clone(&config)).unwrap(), stream.unwrap());
+            _ = answer(&mut session, CONTENT, Manner::Good, &Mutex::default());
+            session.conn.send_close_notify();
+            _ = session.flush();
+        }
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let target = dir.path().join("x.gz");
+    let download = |trust| {
+        let (url, bytes, patience) = (format!("{address}/x.gz"), CONTENT.len() as u64, Duration::from_secs(5));
+        download(&Request { url, target: &target, bytes, patience, trust }, &|_| Ok(()), &Silent)
+    };
+    let error = download(RootCerts::WebPki).unwrap_err().to_string();
+    assert!(error.contains("certificate"), "{error}");
+    assert!(!target.exists());
+    download(vec![Certificate::from_der(certificate)].into()).unwrap();
+    assert_eq!(fs::read(&target).unwrap(), CONTENT);
 }
 
 /// Interrupts when told to.
@@ -229,7 +320,7 @@ Fashion-MNIST could not be had. Tried:
 - CSV files in `DIR`: `Fashion Train Data 1.csv` and 6 more are missing
 - CSV files in `OTHER`, the data folder: they are not all there
 - IDX files in `DIR`: `train-images-idx3-ubyte.gz` is missing
-- IDX files in `OTHER`: the MD5 sum of `OTHER/train-images-idx3-ubyte.gz` is 46cc0df55d22d6eb6c37cabbc09f5193, not 8d4fb7e6c68d591d4c3dfef9ec88bf0d as published
+- IDX files in `OTHER`: `OTHER/train-images-idx3-ubyte.gz` has 7 bytes, not 26421880 as published
 - download from http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/: `offline: true` forbids it
 Put its files into one of these folders, or add `otherwise: garments` to go on with a synthetic set
 "#);
@@ -237,7 +328,7 @@ Put its files into one of these folders, or add `otherwise: garments` to go on w
     let online = FetchOptions { offline: false, url: server.address.clone(), ..options(dir.path(), "") };
     let told = error(&online, None).replace(&server.address, "http://SERVER");
     let last = told.lines().find(|line| line.contains("SERVER")).unwrap();
-    insta::assert_snapshot!(last, @"- download from http://SERVER: the MD5 sum of `DIR/train-images-idx3-ubyte.gz.partial` is 188ab5402089dfa939a1ea2ab9365308, not 8d4fb7e6c68d591d4c3dfef9ec88bf0d as published");
+    insta::assert_snapshot!(last, @"- download from http://SERVER: http://SERVER/train-images-idx3-ubyte.gz: the server has 77 bytes, not the 26421880 as published");
 }
 
 #[test]
