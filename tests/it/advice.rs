@@ -93,7 +93,7 @@ const TABLE: &[[&str; 4]] = &[
     [
         "  f: { fetch: { dataset: fashion-mnist, url: nowhere } }",
         "`nowhere` is not the address of a folder",
-        "write one that begins with `http://`",
+        "write one that begins with `https://` or `http://`",
         "  f: { fetch: { dataset: fashion-mnist, url: \"http://nowhere\" } }",
     ],
     [

@@ -1,38 +1,49 @@
 //! `{1..6}` and `{a,b}`: the texts that a pattern with braces spells out.
 
-use crate::quote::excerpt;
+use crate::quote::{self, excerpt};
 
 /// More parts than this are taken for a slip of the pen.
 const MOST_PARTS: usize = 100_000;
+
+/// As are texts of more bytes in all.
+const MOST_BYTES: usize = 1 << 25;
+
+/// The most digits of a number in a range, leading zeros included.
+const MOST_DIGITS: usize = 20;
 
 /// Every text that `pattern` stands for, the first braces varying slowest. Braces are not nested.
 ///
 /// # Errors
 /// Says what is wrong with the braces.
 pub(super) fn expand(pattern: &str) -> Result<Vec<String>, String> {
+    let shown = quote::excerpt(pattern);
     let mut texts = vec![String::new()];
     let mut rest = pattern;
     while let Some((before, after)) = rest.split_once('{') {
         let Some((inside, after)) = after.split_once('}') else {
-            return Err(format!("`{}` opens a brace that nothing closes", excerpt(pattern)));
+            return Err(format!("`{shown}` opens a brace that nothing closes"));
         };
-        let choices = choices(inside).map_err(|why| format!("`{}`: {why}", excerpt(pattern)))?;
-        if choices.len() * texts.len() > MOST_PARTS {
-            return Err(format!("`{}` names more than {MOST_PARTS} files", excerpt(pattern)));
+        let choices = choices(inside).map_err(|why| format!("`{shown}`: {why}"))?;
+        let parts = choices.len() * texts.len();
+        if parts > MOST_PARTS {
+            return Err(format!("`{shown}` names more than {MOST_PARTS} files"));
         }
-        check_closed(pattern, before)?;
+        if parts * pattern.len() > MOST_BYTES {
+            return Err(format!("`{shown}` spells out more than {} MB of names", MOST_BYTES >> 20));
+        }
+        check_closed(&shown, before)?;
         texts = texts.iter().flat_map(|text| choices.iter().map(move |choice| format!("{text}{before}{choice}"))).collect();
         rest = after;
     }
-    check_closed(pattern, rest)?;
+    check_closed(&shown, rest)?;
     for text in &mut texts {
         text.push_str(rest);
     }
     Ok(texts)
 }
 
-fn check_closed(pattern: &str, outside: &str) -> Result<(), String> {
-    if outside.contains('}') { Err(format!("`{}` closes a brace that nothing opens", excerpt(pattern))) } else { Ok(()) }
+fn check_closed(shown: &str, outside: &str) -> Result<(), String> {
+    if outside.contains('}') { Err(format!("`{shown}` closes a brace that nothing opens")) } else { Ok(()) }
 }
 
 fn choices(inside: &str) -> Result<Vec<String>, String> {
@@ -45,13 +56,14 @@ fn choices(inside: &str) -> Result<Vec<String>, String> {
     if inside.contains(',') {
         return Ok(inside.split(',').map(str::to_owned).collect());
     }
-    Err(format!("`{{{}}}` is neither a range such as `{{1..6}}` nor a list such as `{{a,b}}`", excerpt(inside)))
+    let inside = quote::excerpt(inside);
+    Err(format!("`{{{inside}}}` is neither a range such as `{{1..6}}` nor a list such as `{{a,b}}`"))
 }
 
 fn range(first: &str, last: &str) -> Result<Vec<String>, String> {
     let number = |text: &str| {
         let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        text.parse::<u32>().ok().filter(|_| is_number).ok_or_else(|| {
+        text.parse::<u32>().ok().filter(|_| is_number && text.len() <= MOST_DIGITS).ok_or_else(|| {
             format!("`{{{}..{}}}` is not a range of whole numbers such as `{{1..6}}`", excerpt(first), excerpt(last))
         })
     };
@@ -85,7 +97,7 @@ mod tests {
 
     #[test]
     fn wrong_braces_are_explained() {
-        let error = |pattern| expand(pattern).unwrap_err();
+        let error = |pattern: &str| expand(pattern).unwrap_err();
         insta::assert_snapshot!(error("p{1..6.csv"), @"`p{1..6.csv` opens a brace that nothing closes");
         insta::assert_snapshot!(error("p1..6}.csv"), @"`p1..6}.csv` closes a brace that nothing opens");
         insta::assert_snapshot!(error("p{1}.csv"), @"`p{1}.csv`: `{1}` is neither a range such as `{1..6}` nor a list such as `{a,b}`");
@@ -93,6 +105,9 @@ mod tests {
         insta::assert_snapshot!(error("p{-1..2}.csv"), @"`p{-1..2}.csv`: `{-1..2}` is not a range of whole numbers such as `{1..6}`");
         insta::assert_snapshot!(error("{a,{b,c}}"), @"`{a,{b,c}}`: braces within braces are not known here");
         insta::assert_snapshot!(error("{1..4000000000}"), @"`{1..4000000000}`: `{1..4000000000}` names more than 100000 files");
+        let zeros = "0".repeat(100_000);
+        assert!(error(&format!("{{{zeros}1..2}}")).ends_with("0…..2}` is not a range of whole numbers such as `{1..6}`"));
+        assert!(error(&format!("{zeros}{{1..9999}}")).ends_with("spells out more than 32 MB of names"));
         insta::assert_snapshot!(error("{1..1000}{1..1000}"), @"`{1..1000}{1..1000}` names more than 100000 files");
     }
 }

@@ -12,7 +12,7 @@
 mod braces;
 mod wildcard;
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,10 @@ use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::fs;
-use crate::quote::excerpt;
+use crate::quote::{self, excerpt};
+
+/// So many missing parts are named.
+const MISSING_SHOWN: usize = 5;
 
 /// One pattern. Written as text; its braces were checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -86,12 +89,16 @@ impl Pattern {
         let there = what_is_there(first);
         if parts.len() == 1 {
             let verb = if wildcard::is_wild(&parts[0]) { "nothing matches" } else { "there is no file" };
-            bail!("{verb} `{}`; {there}", first.display());
+            bail!("{verb} {}; {there}", quote::path(first));
         }
-        let all: Vec<String> = missing
+        let mut all: Vec<String> = missing
             .iter()
-            .map(|(number, path)| format!("part {number} of {} is missing: `{}`", parts.len(), path.display()))
+            .take(MISSING_SHOWN)
+            .map(|(number, path)| format!("part {number} of {} is missing: {}", parts.len(), quote::path(path)))
             .collect();
+        if missing.len() > MISSING_SHOWN {
+            all.push(format!("{} more are missing", missing.len() - MISSING_SHOWN));
+        }
         bail!("{}; {there}", all.join("; "));
     }
 }
@@ -129,9 +136,10 @@ impl Patterns {
     /// Names what is missing, and a file that is meant twice.
     pub fn resolve(&self, base: &Path) -> Result<Vec<PathBuf>> {
         let mut all: Vec<PathBuf> = Vec::new();
+        let mut named = HashSet::new();
         for pattern in &self.0 {
             for path in pattern.resolve(base)? {
-                ensure!(!all.contains(&path), "`{}` is named twice by {self}", path.display());
+                ensure!(named.insert(path.clone()), "{} is named twice by {self}", quote::path(&path));
                 all.push(path);
             }
         }
@@ -142,7 +150,7 @@ impl Patterns {
 impl fmt::Display for Patterns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, pattern) in self.0.iter().enumerate() {
-            write!(f, "{}`{pattern}`", if index == 0 { "" } else { ", " })?;
+            write!(f, "{}`{}`", if index == 0 { "" } else { ", " }, quote::excerpt(&pattern.0))?;
         }
         Ok(())
     }
@@ -236,23 +244,24 @@ fn what_is_there(missing: &Path) -> String {
             Some(parent) => wanted = parent,
         }
     };
-    let place = folder.display();
     if wanted != missing {
-        return format!("there is no folder `{}`", wanted.display());
+        return format!("there is no folder {}", quote::path(wanted));
     }
-    let Ok(mut names) = fs::entries(folder) else { return format!("the folder `{place}` cannot be listed") };
+    let place = quote::path(folder);
+    let Ok(mut names) = fs::entries(folder) else { return format!("the folder {place} cannot be listed") };
     if names.is_empty() {
-        return format!("the folder `{place}` is empty");
+        return format!("the folder {place} is empty");
     }
     let name = wanted.file_name().unwrap_or_default().to_string_lossy();
     let likeness = |other: &str| (strsim::normalized_damerau_levenshtein(&name, other) * 1e6) as u32;
-    names.sort_by(|a, b| likeness(b).cmp(&likeness(a)).then_with(|| natural_order(a, b)));
-    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
+    names.sort_by(|a, b| natural_order(a, b));
+    names.sort_by_cached_key(|name| Reverse(likeness(name))); // a stable sort
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{}`", quote::excerpt(name))).collect();
     let more = match names.len().saturating_sub(SHOWN) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    format!("the folder `{place}` holds {}{more}", shown.join(", "))
+    format!("the folder {place} holds {}{more}", shown.join(", "))
 }
 
 #[cfg(test)]
@@ -303,6 +312,8 @@ mod tests {
         let error = |names: &[&str], pattern: &str| resolve(names, pattern).unwrap_err();
         insta::assert_snapshot!(error(&["p1.csv", "p2.csv", "p3.csv", "p5.csv", "p6.csv"], r#""p{1..6}.csv""#), @"part 4 of 6 is missing: `DIR/p4.csv`; the folder `DIR` holds `p1.csv`, `p2.csv`, `p3.csv` and 2 more");
         insta::assert_snapshot!(error(&["p1.csv"], r#""p{1..3}.csv""#), @"part 2 of 3 is missing: `DIR/p2.csv`; part 3 of 3 is missing: `DIR/p3.csv`; the folder `DIR` holds `p1.csv`");
+        insta::assert_snapshot!(error(&["p1.csv"], r#""p{1..1000}.csv""#), @"part 2 of 1000 is missing: `DIR/p2.csv`; part 3 of 1000 is missing: `DIR/p3.csv`; part 4 of 1000 is missing: `DIR/p4.csv`; part 5 of 1000 is missing: `DIR/p5.csv`; part 6 of 1000 is missing: `DIR/p6.csv`; 994 more are missing; the folder `DIR` holds `p1.csv`");
+        insta::assert_snapshot!(error(&["a\nb\u{1b}[2J"], r#""a.csv""#), @r"there is no file `DIR/a.csv`; the folder `DIR` holds `a\nb\u{1b}[2J`");
         insta::assert_snapshot!(error(&["train.csv.gz", "test.csv"], r#""train.csv""#), @"there is no file `DIR/train.csv`; the folder `DIR` holds `train.csv.gz`, `test.csv`");
         insta::assert_snapshot!(error(&["train.txt"], r#""*.csv""#), @"nothing matches `DIR/*.csv`; the folder `DIR` holds `train.txt`");
         insta::assert_snapshot!(error(&["train.txt"], r#""raw/1/*.csv""#), @"nothing matches `DIR/raw/1/*.csv`; there is no folder `DIR/raw`");
