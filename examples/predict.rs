@@ -16,8 +16,8 @@ fn main() -> Result<()> {
     let session = loaded.optimise(loaded.fastest_batch())?;
     let interface = loaded.interface();
     for path in arguments {
-        let pixels = decode(&std::fs::read(&path)?, interface.image).with_context(|| format!("`{}`", path.display()))?;
-        let predictions = session.predict(&pixels)?;
+        let image = decode(&std::fs::read(&path)?, interface.image).with_context(|| format!("`{}`", path.display()))?;
+        let predictions = session.predict(&image.pixels)?;
         let label = usize::from(predictions.labels[0]);
         println!("{}: {} ({:.1} %)", path.display(), interface.classes[label], 100.0 * predictions.probabilities[[0, label]]);
     }

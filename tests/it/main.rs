@@ -3,6 +3,7 @@
 mod advice;
 mod burn_onnx;
 mod fashion_mnist;
+mod images;
 mod memory;
 mod outputs;
 mod pipelines;

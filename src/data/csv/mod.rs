@@ -39,6 +39,7 @@ pub use pattern::PixelPattern;
 pub use plain::{Cells, PlainRows};
 pub use records::{BYTE_ORDER_MARK, HEAD_BYTES, HEAD_ROWS, LONGEST_ROW, first_record, head, is_open, last_record};
 pub use row::CellError;
+pub(in crate::data) use row::parse_label;
 pub use rows::{Row, Rows, RowsError};
 
 /// A reader of records as this module wants them: the first record is data like the others, records may differ in length

@@ -112,7 +112,7 @@ fn parse_pixel(cell: &[u8]) -> Option<u8> {
 
 /// The label that a cell names: a class, or the number of one. Where names of classes are numbers, a number is such a name, however
 /// it is written.
-pub(super) fn parse_label(cell: &[u8], classes: &[String]) -> Option<Label> {
+pub(in crate::data) fn parse_label(cell: &[u8], classes: &[String]) -> Option<Label> {
     let text = std::str::from_utf8(cell.trim_ascii()).ok()?;
     if let Some(index) = classes.iter().position(|class| class == text) {
         return Label::try_from(index).ok();

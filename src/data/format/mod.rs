@@ -4,13 +4,14 @@
 //! |---|---|---|
 //! | `csv` | a table, one image per row; may be gzip or Zstandard | text |
 //! | `idx` | the images file of an MNIST pair; the labels file lies beside it; may be gzip or Zstandard | `00 00 08` |
-//! | `png` | a folder with one folder of PNG files per class | a folder |
+//! | `png` | a folder with one folder of PNG and JPEG files per class | a folder |
 //!
 //! A new format is a new file here, a variant of [`Format`] and a line in [`Format::reader`].
 
 mod csv;
+mod folder;
 mod idx;
-mod png;
+mod listing;
 
 use std::fmt;
 use std::io::Read;
@@ -23,7 +24,9 @@ use serde::{Deserialize, Serialize};
 use super::csv::{CsvLayout, CsvOptions};
 use super::seen::Seen;
 use super::{DataError, ImageShape, Label, open};
+use crate::fs::{self, Kind};
 use crate::progress::Progress;
+use crate::quote;
 
 pub(super) use self::csv::shape_told;
 #[cfg(test)]
@@ -40,7 +43,9 @@ pub enum Format {
     Csv,
     /// IDX files, as MNIST comes in.
     Idx,
-    /// A folder with one folder of PNG files per class.
+    /// A folder with one folder of PNG and JPEG files per class. What a file is, its content tells. Folders within a class
+    /// folder belong to the class. Images are turned as their EXIF data say. Images in other formats are errors; files that
+    /// are no images are passed over and counted.
     Png,
 }
 
@@ -50,14 +55,18 @@ impl Format {
     /// # Errors
     /// When the path cannot be read.
     pub(super) fn of(self, path: &Path) -> Result<Self> {
+        let kind = fs::kind(path)?;
+        if kind != Kind::Folder {
+            fs::ensure_file(path)?; // it is read more than once
+        }
         if self != Self::Auto {
             return Ok(self);
         }
-        if path.is_dir() {
+        if kind == Kind::Folder {
             return Ok(Self::Png);
         }
         let mut first = Vec::new();
-        open::open(path)?.take(3).read_to_end(&mut first).with_context(|| format!("cannot read `{}`", path.display()))?;
+        open::open(path)?.take(3).read_to_end(&mut first).with_context(|| format!("cannot read {}", quote::path(path)))?;
         Ok(if first == idx::MAGIC { Self::Idx } else { Self::Csv })
     }
 
@@ -67,7 +76,7 @@ impl Format {
             Self::Auto => None,
             Self::Csv => Some(&csv::Csv),
             Self::Idx => Some(&idx::Idx),
-            Self::Png => Some(&png::Png),
+            Self::Png => Some(&folder::Folder),
         }
     }
 }
@@ -82,6 +91,11 @@ pub(super) trait ImageFormat: Sync {
         Ok(None)
     }
 
+    /// The lowest and the highest label of `path`, where labels are plain numbers.
+    fn labels(&self, _path: &Path, _progress: &dyn Progress) -> Result<Option<(Label, Label)>, ReadError> {
+        Ok(None)
+    }
+
     /// All images of `path`. Every file is opened by [`Request::seen`].
     fn read(&self, path: &Path, request: &Request<'_>) -> Result<Images, ReadError>;
 }
@@ -91,6 +105,8 @@ pub(super) trait ImageFormat: Sync {
 pub(super) struct Request<'a> {
     pub shape: ImageShape,
     pub classes: &'a [String],
+    /// The number that means the first class, where labels are plain numbers: 0 or 1.
+    pub first_label: Label,
     pub columns: &'a CsvOptions,
     pub progress: &'a dyn Progress,
     /// What opens the files, so that there are digests of them as they were read.
@@ -145,7 +161,7 @@ impl Problems {
     /// Adds a problem of a file.
     pub(super) fn push(&mut self, path: &Path, what: impl fmt::Display) {
         if !self.is_full() {
-            self.0.push(format!("`{}`: {what}", path.display()));
+            self.0.push(format!("{}: {what}", quote::path(path)));
         }
     }
 

@@ -29,7 +29,7 @@ use super::{DataError, DataInfo, DataSet, ImageShape, Label, LabelledImages, Par
 use crate::digest::Digest;
 use crate::graph::FilesRef;
 use crate::progress::Progress;
-use crate::{fault, fs};
+use crate::{fault, fs, quote};
 
 /// The options of a `merge` stage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -49,7 +49,8 @@ pub struct MergeOptions {
     /// The shape of the images. Needed where no stage says it, nor the header of the first table (`1x1`, `1x2` …).
     #[serde(default)]
     pub image: Option<ImageShape>,
-    /// The names of the classes, in the order of their labels. Where nothing says them, they are the names of the class
+    /// The names of the classes, in the order of their labels; labels of IDX files that run from 1 to the number of classes
+    /// count from 1. Where nothing says them, they are the names of the class
     /// folders, or the numbers up to the highest label.
     #[serde(default)]
     pub classes: Option<Vec<String>>,
@@ -155,7 +156,8 @@ pub fn merge(options: &MergeOptions, base: &Path, list: Option<&FileList>, progr
     let classes = options.classes(list, &sources)?;
     let numbers: Vec<String> = (0..=Label::MAX).map(|label| label.to_string()).collect();
     let (names, seen) = (classes.as_deref().unwrap_or(&numbers), Seen::default());
-    let request = Request { shape, classes: names, columns: &options.columns, progress, seen: &seen };
+    let first_label = first_label(&sources, classes.as_deref(), progress)?;
+    let request = Request { shape, classes: names, first_label, columns: &options.columns, progress, seen: &seen };
     let folder = list.map_or(base, |list| &list.dir);
     let (files, read) = read_all(&sources, &request, folder, list)?;
 
@@ -178,11 +180,33 @@ pub fn merge(options: &MergeOptions, base: &Path, list: Option<&FileList>, progr
         classes,
     };
     let data = DataSet { info, train, validation: None, test, augmentation: None };
-    let report = MergeReport::new(&data, files);
+    let mut report = MergeReport::new(&data, files);
+    if let ([first, .., last], 1) = (data.info.classes.as_slice(), first_label) {
+        let (first, last, count) = (quote::excerpt(first), quote::excerpt(last), data.info.classes.len());
+        report.notes.insert(0, format!("the labels count from 1: 1 is `{first}`, {count} is `{last}`"));
+    }
     for line in &report.notes {
         progress.warn(line);
     }
     Ok(Merged { data, report, read })
+}
+
+/// The number that means the first class. It is 1 where all labels are plain numbers, none of them is 0 and the highest is
+/// the number of classes, which have other names than numbers: counted from 0, it would be none of them.
+fn first_label(sources: &[Source], classes: Option<&[String]>, progress: &dyn Progress) -> Result<Label, DataError> {
+    let Some(classes) = classes.filter(|classes| classes.iter().all(|class| class.parse::<Label>().is_err())) else {
+        return Ok(0);
+    };
+    let (mut lowest, mut highest) = (Label::MAX, 0);
+    for source in sources {
+        match reader(source.format).labels(&source.path, progress) {
+            Ok(Some((low, high))) => (lowest, highest) = (lowest.min(low), highest.max(high)),
+            Err(ReadError::Other(DataError::Interrupted(interrupted))) => return Err(interrupted.into()),
+            // What is wrong with a file is told when its images are read.
+            Ok(None) | Err(_) => return Ok(0),
+        }
+    }
+    Ok(Label::from(lowest >= 1 && usize::from(highest) == classes.len()))
 }
 
 /// What was read of one source: its entry in the report, its images, and the digests of its files.

@@ -116,19 +116,42 @@ fn idx_pairs_are_merged() {
     assert_eq!(options.files(case.dir.path(), None).unwrap().len(), 2, "the labels are read too");
 
     let case = case.file("a-labels-idx1-ubyte", idx_bytes(&[3], &[1, 0, 7]));
-    insta::assert_snapshot!(case.error(), @r#"
-`DIR/a-labels-idx1-ubyte`: there are 3 labels for 2 images
-`DIR/a-labels-idx1-ubyte`: label 3 is 7, a number from 0 to 1 is expected
-"#);
+    insta::assert_snapshot!(case.error(), @"`DIR/a-labels-idx1-ubyte`: there are 3 labels for 2 images");
+    let case = case.file("a-labels-idx1-ubyte", idx_bytes(&[2], &[1, 7]));
+    insta::assert_snapshot!(case.error(), @"`DIR/a-labels-idx1-ubyte`: label 2 is 7, which is none of the 2 classes (`Bag`, `Coat`); the labels run from 1 to 7, so `classes` needs 7 names, or may be left out");
     let case = case.file("a-images-idx3-ubyte.gz", idx_bytes(&[1, 2, 2], &[1, 2, 3, 4]));
-    insta::assert_snapshot!(case.error(), @r#"
-`DIR/a-images-idx3-ubyte.gz`: the dimensions [1, 2, 2] are not those of N images of 1×1×2
-`DIR/a-labels-idx1-ubyte`: label 3 is 7, a number from 0 to 1 is expected
-"#);
+    insta::assert_snapshot!(case.error(), @"`DIR/a-images-idx3-ubyte.gz`: the dimensions [1, 2, 2] are not those of N images of 1×1×2");
 }
 
 #[test]
-fn folders_of_png_files_are_merged() {
+fn idx_labels_from_1_are_not_shifted_in_silence() {
+    // The test file has no image of the last class: the training file tells how both count.
+    let merged = |classes: &str| {
+        let options = format!(r#"{{"train": "a-images-idx3", "test": "b-images-idx3", "classes": {classes}}}"#);
+        Case::new(&options)
+            .file("a-images-idx3", idx_bytes(&[3, 1, 2], &[1, 1, 2, 2, 3, 3]))
+            .file("a-labels-idx1", idx_bytes(&[3], &[1, 2, 3]))
+            .file("b-images-idx3", idx_bytes(&[2, 1, 2], &[4, 4, 5, 5]))
+            .file("b-labels-idx1", idx_bytes(&[2], &[1, 2]))
+            .run()
+    };
+    let check = |classes: &str, train: [Label; 3], notes: &str| {
+        let found = merged(classes).unwrap();
+        assert_eq!(found.data.train.labels(), train, "{classes}");
+        assert_eq!(found.data.test.unwrap().labels(), &train[..2], "{classes}");
+        let told = found.report.notes.join("; ");
+        assert!(told.contains(notes), "{classes}: {told}");
+    };
+    check(r#"["1", "2", "3"]"#, [0, 1, 2], "there are no test images of the class `3`");
+    check(r#"["a", "b", "c"]"#, [0, 1, 2], "the labels count from 1: 1 is `a`, 3 is `c`");
+    check(r#"["a", "b", "c", "d"]"#, [1, 2, 3], "no image is of the first class, `a`; if they count from 1, list 3 classes");
+    check("null", [1, 2, 3], "there are no training images of the class `0`");
+    let error = merged(r#"["a", "b"]"#).unwrap_err().to_string();
+    assert!(error.contains("the labels run from 1 to 3, so `classes` needs 3 names, or may be left out"), "{error}");
+}
+
+#[test]
+fn folders_of_images_are_merged_and_what_is_passed_over_is_told() {
     let png = |pixels: [u8; 2]| picture::encode(SHAPE, &pixels, 1).unwrap();
     let case = Case::new(r#"{"train": "shop"}"#)
         .file("shop/Coat/10.png", png([5, 6]))
@@ -137,17 +160,65 @@ fn folders_of_png_files_are_merged() {
         .file("shop/Bag/notes.txt", "");
     let merged = case.check(&[(0, [1, 2]), (1, [3, 4]), (1, [5, 6])]);
     assert_eq!(merged.data.info.classes, ["Bag", "Coat"]);
+    let notes = merged.report.notes.join("\n").replace(case.dir.path().to_str().unwrap(), "DIR");
+    insta::assert_snapshot!(notes, @"`DIR/shop`: files that are no images, passed over: 1 (1 `.txt`), such as `Bag/notes.txt`");
 
     let wrong = picture::encode(ImageShape { channels: 1, height: 3, width: 2 }, &[0; 6], 1).unwrap();
     let case = case.file("shop/Bag/b.png", wrong).file("shop/Coat/1.png", "no picture");
     insta::assert_snapshot!(case.error(), @r#"
 `DIR/shop/Bag/b.png`: the image is 2 wide and 3 high, 2 by 1 are expected
-`DIR/shop/Coat/1.png`: not a PNG file: Invalid PNG signature.
+`DIR/shop/Coat/1.png`: neither a PNG nor a JPEG image: it begins with `no picture`
 "#);
     let mut case = case;
     case.options["classes"] = serde_json::json!(["Coat", "T-shirt/top"]);
     let case = case.file("shop/T-shirt_top/1.png", png([1, 1]));
-    insta::assert_snapshot!(case.error().lines().next().unwrap(), @"`DIR/shop/Bag`: the folder is not named like a class: Coat, T-shirt/top");
+    insta::assert_snapshot!(case.error().lines().next().unwrap(), @"`DIR/shop/Bag`: the folder is not named like a class: `Coat`, `T-shirt/top`");
+}
+
+#[test]
+fn jpeg_beside_png_gives_all_images_and_a_bad_one_is_named() {
+    let shape = r#""image": {"channels": 1, "height": 2, "width": 3}"#;
+    let png = picture::encode(ImageShape { channels: 1, height: 2, width: 3 }, &[81, 152, 37, 240, 120, 5], 1).unwrap();
+    let jpeg = include_bytes!("../picture/samples/gray.jpg");
+    let case = Case::new(&format!(r#"{{"train": "shop", {shape}}}"#))
+        .file("shop/cat/1.png", &png)
+        .file("shop/cat/2.jpg", jpeg)
+        .file("shop/dog/1.png", jpeg)
+        .file("shop/dog/2.JPEG", &png);
+    let merged = case.run().unwrap();
+    assert_eq!(merged.data.train.labels(), [0, 0, 1, 1]);
+    assert_eq!(merged.report.notes.len(), 1, "all four are the same image: {:?}", merged.report.notes);
+    let case = case
+        .file("shop/dog/3.jpg", include_bytes!("../picture/samples/cmyk.jpg"))
+        .file("shop/dog/4.jpg", &jpeg[..300])
+        .file("shop/dog/5.webp", "RIFF....WEBP")
+        .file("shop/dog/a\nb.png", "");
+    // What the listing finds is told before images are read.
+    insta::assert_snapshot!(case.error(), @"`DIR/shop/dog/5.webp`: a WebP image, which is not read; convert it to PNG or JPEG, or move it away");
+    crate::fs::remove(&case.dir.path().join("shop/dog/5.webp")).unwrap();
+    insta::assert_snapshot!(case.error(), @r"
+    `DIR/shop/dog/3.jpg`: a JPEG image in CMYK, the colours of print; convert it to RGB
+    `DIR/shop/dog/4.jpg`: the JPEG file is damaged: it ends within its head
+    `DIR/shop/dog/a\nb.png`: the file is empty
+    ");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_has_no_end_is_refused_before_it_is_read() {
+    use std::os::unix::fs::symlink;
+    let error = |format: &str| {
+        let case = Case::new(&format!(r#"{{"train": "zero-images-idx3", "classes": ["a", "b"], "format": "{format}"}}"#));
+        symlink("/dev/zero", case.dir.path().join("zero-images-idx3")).unwrap();
+        case.error()
+    };
+    for format in ["auto", "csv", "idx"] {
+        assert_eq!(error(format), "`DIR/zero-images-idx3` is a device, not a file with an end; copy what it yields into a file");
+    }
+    let case =
+        Case::new(r#"{"train": "a-images-idx3", "classes": ["a", "b"]}"#).file("a-images-idx3", idx_bytes(&[1, 1, 2], &[1, 2]));
+    symlink("/dev/zero", case.dir.path().join("a-labels-idx1")).unwrap();
+    assert!(case.error().starts_with("the labels of `DIR/a-images-idx3` should be in `DIR/a-labels-idx1`"), "{}", case.error());
 }
 
 #[test]
