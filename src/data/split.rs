@@ -9,7 +9,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use rand::seq::SliceRandom;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -165,13 +165,18 @@ impl Split {
 /// # Errors
 /// When a file is missing or damaged; names it.
 pub fn untrained_classes(dir: &Path, options: &SplitOptions) -> Result<Vec<String>> {
-    let (info, labels) = DataSet::load_labels(dir)?;
-    let has = |part: Part, class: usize| {
-        labels.iter().any(|(of, labels)| *of == part && labels.iter().any(|&label| usize::from(label) == class))
+    let classes = DataSet::load_info(dir)?.classes;
+    let counts = |part: Part| -> Result<Vec<usize>> {
+        let mut counts = vec![0; classes.len()];
+        for label in DataSet::load_labels(dir, part)?.unwrap_or_default() {
+            *counts.get_mut(usize::from(label)).context("a label is of no class")? += 1;
+        }
+        Ok(counts)
     };
-    let set_apart = |class| has(Part::Validation, class) || (options.test.is_some() && has(Part::Test, class));
-    let untrained = info.classes.into_iter().enumerate().filter(|&(class, _)| set_apart(class) && !has(Part::Train, class));
-    Ok(untrained.map(|(_, name)| name).collect())
+    let (train, validation, test) = (counts(Part::Train)?, counts(Part::Validation)?, counts(Part::Test)?);
+    let set_apart = |class: usize| validation[class] > 0 || (options.test.is_some() && test[class] > 0);
+    let untrained = (0..classes.len()).filter(|&class| set_apart(class) && train[class] == 0);
+    Ok(untrained.map(|class| classes[class].clone()).collect())
 }
 
 /// Images that are not set apart: at first all of them.

@@ -169,17 +169,19 @@ impl DataSet {
         Ok(fs::read_json::<Record>(&dir.join(INFO))?.info)
     }
 
-    /// Reads what the data set is and the labels of each of its parts, without pixels.
+    /// Reads the labels of a part alone, if there is such a part.
     ///
     /// # Errors
     /// When a file is missing or damaged; names it.
-    pub fn load_labels(dir: &Path) -> Result<(DataInfo, Vec<(Part, Vec<Label>)>)> {
+    pub fn load_labels(dir: &Path, part: Part) -> Result<Option<Vec<Label>>> {
         let record: Record = fs::read_json(&dir.join(INFO))?;
-        let sizes = [(Part::Train, Some(record.train)), (Part::Validation, record.validation), (Part::Test, record.test)];
-        let there = sizes.into_iter().filter_map(|(part, len)| Some((part, len?)));
+        let len = match part {
+            Part::Train => Some(record.train),
+            Part::Validation => record.validation,
+            Part::Test => record.test,
+        };
         // The tensors lie in the order of their names: the labels are the last bytes of the file.
-        let labels = there.map(|(part, len)| Ok((part, fs::read_end(&part.file(dir), len as u64)?)));
-        Ok((record.info, labels.collect::<Result<_>>()?))
+        len.map(|len| fs::read_end(&part.file(dir), len as u64)).transpose()
     }
 
     fn check(&self, part: Part, images: &LabelledImages) -> Result<()> {
@@ -250,9 +252,8 @@ mod tests {
         set.save(dir.path()).unwrap();
         assert_eq!(DataSet::load(dir.path()).unwrap(), set);
         assert_eq!(DataSet::load_info(dir.path()).unwrap(), set.info);
-        let labels = |images: &LabelledImages| images.labels().to_vec();
-        let expected = vec![(Part::Train, labels(&set.train)), (Part::Test, labels(set.test.as_ref().unwrap()))];
-        assert_eq!(DataSet::load_labels(dir.path()).unwrap(), (set.info, expected));
+        let labels = Part::ALL.map(|part| DataSet::load_labels(dir.path(), part).unwrap());
+        assert_eq!(labels, Part::ALL.map(|part| set.part(part).map(|images| images.labels().to_vec())));
         let files: Vec<_> = fs::entries(dir.path()).unwrap();
         assert_eq!(files, ["data.json", "test.safetensors", "train.safetensors"]);
     }
