@@ -39,7 +39,7 @@ fn rare_classes_stay_in_training_and_their_absence_elsewhere_is_told() {
 #[test]
 fn a_perfect_model_passes_its_gate_although_a_class_has_no_test_images() {
     let workshop = Workshop::with(&format!(
-        "version: 1\nname: absent\nstages:\n  m: {{ merge: {{ train: train.csv, test: test.csv, {IMAGE} }} }}\n  s: {{ split: {{ data: m }} }}\n  n: {{ train: {{ data: s, model: {{ mlp: {{ units: [32] }} }}, epochs: 60, batch_size: 8, optimizer: {{ adamw: {{ learning_rate: 0.01 }} }} }} }}\n  x: {{ export: {{ models: [n] }} }}\n  v: {{ verify: {{ export: x, data: s, gate: {{ macro_f1: 0.99, recall: 0.99 }} }} }}\n  r: {{ report: {{ of: [v] }} }}\n"
+        "version: 1\nname: absent\nstages:\n  m: {{ merge: {{ train: train.csv, test: test.csv, {IMAGE} }} }}\n  s: {{ split: {{ data: m }} }}\n  n: {{ train: {{ data: s, model: {{ mlp: {{ units: [32] }} }}, epochs: 60, batch_size: 8, optimizer: {{ adamw: {{ learning_rate: 0.01 }} }} }} }}\n  x: {{ export: {{ models: [n] }} }}\n  v: {{ verify: {{ export: x, data: s, gate: {{ macro_f1: 0.99, recall: 0.99 }} }} }}\n"
     ));
     workshop.write("train.csv", table(&[(0, 15), (1, 15), (2, 15), (4, 15)]));
     workshop.write("test.csv", table(&[(0, 4), (1, 4), (2, 4), (4, 4)]));

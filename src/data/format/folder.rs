@@ -21,7 +21,13 @@ pub(super) struct Folder;
 
 impl ImageFormat for Folder {
     fn files(&self, path: &Path) -> Result<Vec<PathBuf>> {
-        Ok(list(path)?.classes.into_iter().flat_map(|(_, images)| images).collect())
+        let listing = list(path)?;
+        // What came to lie there since is told, too, and not taken for nothing new.
+        if listing.problems.is_empty() {
+            Ok(listing.classes.into_iter().flat_map(|(_, images)| images).collect())
+        } else {
+            Err(listing.problems.into())
+        }
     }
 
     fn class_names(&self, path: &Path) -> Result<Option<Vec<String>>> {

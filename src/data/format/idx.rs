@@ -268,8 +268,10 @@ pub(super) mod tests {
         let error = |bytes: &[u8]| read(&gzip(bytes)).unwrap_err();
         insta::assert_snapshot!(error(&bytes(&[2, 3], &[1, 2, 3])), @"it holds 3 values, which do not fill its dimensions [2, 3]");
         insta::assert_snapshot!(error(&bytes(&[2], &[0; 5_000_000])), @"it holds more values than its dimensions [2] say");
-        insta::assert_snapshot!(error(&bytes(&[u32::MAX, 28, 28], &[0; 100])), @"");
-        insta::assert_snapshot!(error(&bytes(&[u32::MAX; 9], &[])), @"");
+        for dimensions in [vec![u32::MAX, 28, 28], vec![u32::MAX; 9]] {
+            let why = error(&bytes(&dimensions, &[0; 100]));
+            assert!(why.contains("none compress so well; if these are, unpack the file first"), "{why}");
+        }
     }
 
     #[test]

@@ -113,7 +113,6 @@ pub(super) mod tests {
             rows.join("/")
         };
         let all: Vec<String> = (1..=8).map(shown).collect();
-        // As `magick -auto-orient` turns them.
         assert_eq!(all, ["abc/def", "cba/fed", "fed/cba", "def/abc", "ad/be/cf", "da/eb/fc", "fc/eb/da", "cf/be/ad"]);
     }
 }
