@@ -161,7 +161,7 @@ fn folders_of_images_are_merged_and_what_is_passed_over_is_told() {
     let merged = case.check(&[(0, [1, 2]), (1, [3, 4]), (1, [5, 6])]);
     assert_eq!(merged.data.info.classes, ["Bag", "Coat"]);
     let notes = merged.report.notes.join("\n").replace(case.dir.path().to_str().unwrap(), "DIR");
-    insta::assert_snapshot!(notes, @"`DIR/shop`: files that are no images, passed over: 1 (1 `.txt`), such as `Bag/notes.txt`");
+    insta::assert_snapshot!(notes, @"`shop`: files that are no images, passed over: 1 (1 `.txt`), such as `Bag/notes.txt`");
 
     let wrong = picture::encode(ImageShape { channels: 1, height: 3, width: 2 }, &[0; 6], 1).unwrap();
     let case = case.file("shop/Bag/b.png", wrong).file("shop/Coat/1.png", "no picture");
