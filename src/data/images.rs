@@ -37,7 +37,8 @@ impl TryFrom<WrittenShape> for ImageShape {
     type Error = String;
 
     fn try_from(written: WrittenShape) -> Result<Self, String> {
-        Self::new(written.channels, written.height, written.width)
+        // A size of 0 is told with its place by the check of the pipeline.
+        Self::bounded(written.channels, written.height, written.width)
     }
 }
 
@@ -52,11 +53,16 @@ impl ImageShape {
     /// # Errors
     /// When a size is 0, or there are more values than [`Self::MOST_PIXELS`].
     pub fn new(channels: usize, height: usize, width: usize) -> Result<Self, String> {
-        let shape = Self { channels, height, width };
+        let shape = Self::bounded(channels, height, width)?;
         let sizes = [("channels", channels), ("height", height), ("width", width)];
         if let Some((name, _)) = sizes.into_iter().find(|(_, size)| *size == 0) {
             return Err(format!("images of {shape} hold nothing: `{name}` must be at least 1"));
         }
+        Ok(shape)
+    }
+
+    fn bounded(channels: usize, height: usize, width: usize) -> Result<Self, String> {
+        let shape = Self { channels, height, width };
         let pixels = channels.checked_mul(height).and_then(|pixels| pixels.checked_mul(width));
         match pixels {
             Some(pixels) if pixels <= Self::MOST_PIXELS => Ok(shape),

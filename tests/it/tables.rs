@@ -401,12 +401,14 @@ fn files_from_different_folders_work_in_one_merge() {
         )
     };
     workshop.write("far/a.csv", plain());
-    workshop.write("work/data/t.csv", plain());
+    let other = text(Some(usual()), &rows(ROWS / 2, with_label), ",");
+    workshop.write("far/b.csv", &other);
+    workshop.write("work/data/t.csv", &other);
     for (train, test) in [
         (absolute.to_str().unwrap(), "data/t.csv"),
         ("../far/a.csv", "data/t.csv"),
         ("../far/a.csv", "./data/t.csv"),
-        (absolute.to_str().unwrap(), "../far/a.csv"),
+        (absolute.to_str().unwrap(), "../far/b.csv"),
     ] {
         workshop.write("work/pipeline.yaml", stage(train, test));
         let run = |verb: &str| {

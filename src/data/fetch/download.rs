@@ -46,10 +46,11 @@ pub(super) struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// The longest that all attempts together may take.
+    /// The longest that all attempts together may take: what the slowest transfer takes, and for each attempt a wait for the answer and
+    /// one for the bytes.
     fn longest(&self) -> Duration {
         let patience = self.patience.min(MOST_PATIENCE);
-        Duration::from_secs(self.bytes / SLOWEST) + patience * ATTEMPTS as u32
+        Duration::from_secs(self.bytes / SLOWEST) + patience * (2 * ATTEMPTS as u32)
     }
 }
 

@@ -111,6 +111,6 @@ mod tests {
         insta::assert_snapshot!(error(b"GIF89a..."), @"a GIF image, which is not read; convert it to PNG or JPEG, or move it away");
         insta::assert_snapshot!(error(b""), @"the file is empty");
         insta::assert_snapshot!(error(b"version https://git-lfs.github.com/spec/v1"), @"it stands for a file that Git LFS has not fetched yet; run `git lfs pull`");
-        insta::assert_snapshot!(error(b"no \x1b[31mpicture, and much more"), @r"neither a PNG nor a JPEG image: it begins with `no \u{1b}[31mpictur`");
+        insta::assert_snapshot!(error(b"no \x1b[31mpicture, and much more"), @r"neither a PNG nor a JPEG image: it begins with `no \u{1b}[31mpicture,`");
     }
 }

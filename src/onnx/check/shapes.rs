@@ -235,6 +235,10 @@ impl Shapes<'_> {
     }
 
     fn slice(&self, node: &NodeProto) -> Result<Value, Fault> {
+        let is_list = |name: &String| self.constants.get(name.as_str()).is_none_or(|tensor| tensor.dims.len() == 1);
+        if !node.input.iter().skip(1).all(is_list) {
+            return Err("takes its starts, ends, axes and steps as lists".to_owned());
+        }
         let Images(mut sizes) = self.input(node, 0) else { return Ok(Unknown) };
         let (Some(starts), Some(ends)) = (self.list(node, 1), self.list(node, 2)) else { return Ok(Unknown) };
         let all = |index: usize, default: fn(i64) -> i64| match node.input.get(index) {
