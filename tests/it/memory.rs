@@ -72,7 +72,7 @@ fn images_whose_size_does_not_fit_are_refused_at_their_place() {
         ),
         ("{ channels: 1, height: 9223372036854775807, width: 3 }", "are too large: 67108864 values are the most"),
         ("{ channels: 1, height: 100000, width: 100000 }", "are too large: 67108864 values are the most"),
-        ("{ channels: 0, height: 4, width: 4 }", "`channels` must be at least 1"),
+        ("{ channels: 0, height: 4, width: 4 }", "`channels: 0` leaves no pixels"),
         ("{ channels: 1, height: 4, width: 18446744073709551616 }", "is out of range"),
         ("{ channels: 1, height: -4, width: 4 }", "is out of range"),
     ] {
