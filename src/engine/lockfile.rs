@@ -2,7 +2,7 @@
 //!
 //! It names, for every stage, the key, the parts that the key was made of, and the digest of each output file. The same
 //! results give the same text, so it can be kept under version control. It is rewritten only after the outputs that it
-//! names are in place.
+//! names are in the cache, and before they are published.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -59,8 +59,11 @@ fn of_group() -> Option<u64> {
         let held = read(&format!("{folder}/memory.stat")).and_then(|text| parse_count(&text, held)).unwrap_or(0);
         Some(limit.saturating_sub(held))
     };
-    // In a container the group's own folder may not be there, but that of the container.
-    let folders = |root: &str, own: String| [format!("{root}{own}"), root.to_owned()];
+    // The limits of the groups above count too. In a container the group's own folder may not be there, but that of the container.
+    let folders = |root: &str, own: String| -> Vec<String> {
+        let above = Path::new(&own).ancestors().map(|group| format!("{root}{}", group.display()));
+        above.chain([root.to_owned()]).collect()
+    };
     let second = folders("/sys/fs/cgroup", own("")).into_iter().filter_map(|folder| left(folder, "memory.max", "anon"));
     let first = folders("/sys/fs/cgroup/memory", own("memory"));
     let first = first.into_iter().filter_map(|folder| left(folder, "memory.limit_in_bytes", "total_rss"));

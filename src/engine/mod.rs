@@ -30,7 +30,7 @@
 //! | `.cache/journal.jsonl` | the history of runs |
 //! | `.cache/stamps.json` | digests of files that have not changed since they were hashed |
 //! | `.cache/lock` | held by the one run that works in this folder |
-//! | `pipeline.lock` | keys, key parts and output digests; written after the outputs it names are in place |
+//! | `pipeline.lock` | keys, key parts and output digests; written after the outputs that it names are in the cache, and before they are published |
 //! | everything else | published copies, restored from the cache when missing or edited; results are listed in `SHA256SUMS`, files that tell how long the work took in `SHA256SUMS.measured` |
 //!
 //! Nothing is made from what is not as it should be:
@@ -40,7 +40,7 @@
 //! | a file outside the cache was replaced, with its length and time kept | stamps hold the time of the inode's change, which cannot be set; files that changed within two seconds are hashed again |
 //! | it is replaced while a stage reads it | it is hashed before and after; readers digest what they read and hold it against the key |
 //! | a cached output has lost a bit | stamps where it stays where it is; read from disk before anything is made from it or published |
-//! | a published file has | it is read at every run (longer than 256 MB: its stamp) |
+//! | a published file has | it is read by every run that selects its stage (longer than 256 MB: its stamp) |
 //! | a manifest was changed | it holds its own digest; those of earlier versions are held against `pipeline.lock` |
 //! | published files do not belong together | `pipeline.lock` tells what each was made from; what does not fit is withdrawn ([`PipelineLock::outdated`]) |
 //!

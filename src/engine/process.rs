@@ -135,6 +135,7 @@ fn provide(
             continue;
         }
         require_locked_key(workspace, &parts, record.as_ref())?;
+        read_inputs(workspace, sources, &parts)?;
         let outside = Outside::read(workspace, planned, sources)?;
         if outside.digests() != parts.files {
             // What was remembered of the files is not so, or they have changed since: they are known now.
@@ -160,12 +161,32 @@ fn provide(
 }
 
 /// Mends the damaged output under `key` from its published copies, if that is possible.
-fn mended(workspace: &Workspace<'_>, planned: &PlannedStage, key: Digest, record: Option<&Record>) -> anyhow::Result<bool> {
+pub(super) fn mended(
+    workspace: &Workspace<'_>,
+    planned: &PlannedStage,
+    key: Digest,
+    record: Option<&Record>,
+) -> anyhow::Result<bool> {
     let (store, artifacts) = (&workspace.store, workspace.plan.artifacts());
     let Some(mends) = heal::find(store, key, record, artifacts, &workspace.stamps)? else { return Ok(false) };
     let Some(line) = heal::mend(&mends)? else { return Ok(false) };
     workspace.events.on(&Event::Warning { stage: Some(&planned.id), line: &line });
     Ok(true)
+}
+
+/// Reads the outputs that a stage is going to read, so that it is not made from what is damaged.
+fn read_inputs(workspace: &Workspace<'_>, sources: &BTreeMap<StageId, Source>, parts: &KeyParts) -> Result<(), StageError> {
+    for input in parts.inputs.keys() {
+        let key = sources[input].key;
+        workspace.store.read(key, &workspace.stamps)?;
+        if let Lookup::Damaged(what) = workspace.store.look_up(key, None, &workspace.stamps)? {
+            return Err(StageError::Corrupt(format!(
+                "the output of `{input}`, which it needs, is damaged ({what}); run again to have it made anew; `pipeline cache \
+                 verify` reads everything else in the cache"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The files outside the cache that a stage reads, as this process has read them before the stage does.
@@ -324,7 +345,9 @@ fn require_locked_result(
     if !workspace.options.locked || record.is_some_and(|record| record.output == object.manifest.output()) {
         return Ok(());
     }
-    Err(StageError::Gate("its output in the cache has other bytes than `pipeline.lock` names".to_owned()))
+    Err(StageError::Gate(
+        "its output in the cache has other bytes than `pipeline.lock` names; `run --locked --force` makes it again".to_owned(),
+    ))
 }
 
 /// Hands on what a stage reports, with its name.

@@ -136,11 +136,17 @@ pub(super) fn warn_of_orphans<'a>(
 }
 
 /// Writes the lists of sums for every published file that stands in its place, other than files of stages that are
-/// outdated or `doubtful`.
+/// outdated or `doubtful`, and results that are not those of the lock file. Returns the places of these.
 ///
 /// # Errors
 /// Names the path and the system's reason.
-pub(super) fn write_sums(artifacts: &Path, lock: &PipelineLock, doubtful: &BTreeSet<StageId>, stamps: &Stamps) -> Result<()> {
+pub(super) fn write_sums(
+    artifacts: &Path,
+    lock: &PipelineLock,
+    doubtful: &BTreeSet<StageId>,
+    stamps: &Stamps,
+) -> Result<Vec<String>> {
+    let mut edited = Vec::new();
     let outdated = lock.outdated();
     let mut lists = [(SUMS, BTreeMap::new()), (MEASURED_SUMS, BTreeMap::new())];
     let counts = |stage: &StageId| !outdated.contains_key(stage) && !doubtful.contains(stage);
@@ -148,6 +154,12 @@ pub(super) fn write_sums(artifacts: &Path, lock: &PipelineLock, doubtful: &BTree
         for (place, file) in &record.published {
             let path = artifacts.join(place);
             if path.is_file() {
+                if let Some(content) = record.files.get(file)
+                    && stamps.blake3(&path)? != content.blake3
+                {
+                    edited.push(place.clone());
+                    continue;
+                }
                 let sum = stamps.sha256(&path).with_context(|| format!("cannot list `{place}` in `{SUMS}`"))?;
                 let list = usize::from(!record.files.contains_key(file));
                 lists[list].1.insert(place, sum);
@@ -162,5 +174,5 @@ pub(super) fn write_sums(artifacts: &Path, lock: &PipelineLock, doubtful: &BTree
             fs::write(&path, text)?;
         }
     }
-    Ok(())
+    Ok(edited)
 }

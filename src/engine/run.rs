@@ -21,7 +21,7 @@ use super::key::{Reason, describe};
 use super::lockfile::PipelineLock;
 use super::memory::peak_memory;
 use super::plan::Plan;
-use super::process::Workspace;
+use super::process::{Workspace, mended};
 use super::publish;
 use super::schedule::work_through;
 use super::select::{Selected, Selection};
@@ -189,8 +189,7 @@ pub fn run(
     let program = env!("CARGO_PKG_VERSION").to_owned();
     workspace.journal.write(started, Happening::RunStarted { pipeline: plan.name().to_owned(), program })?;
     events.on(&Event::RunStarted { pipeline: plan.name(), stages: selected.chosen.len() });
-    let artifacts = plan.artifacts();
-    settle::withdraw_outdated(artifacts, &workspace.locked(), &workspace.store, &workspace.stamps, events)?;
+    settle::withdraw_outdated(&workspace)?;
     inspect::read_what_is_needed(&workspace, &selected)?;
     let sources = find_given(&workspace, &selected)?;
     let chosen = plan.stages().iter().filter(|planned| selected.chosen.contains(&planned.id)).collect();
@@ -200,8 +199,14 @@ pub fn run(
 
 /// Writes down how the run went.
 fn finish(workspace: Workspace<'_>, reports: Vec<StageReport>, started: Duration) -> Result<Summary, EngineError> {
+    settle::bring_back(&workspace)?;
     let lock = workspace.lock.into_inner().unwrap_or_else(PoisonError::into_inner);
-    publish::write_sums(workspace.plan.artifacts(), &lock, &BTreeSet::new(), &workspace.stamps)?;
+    let edited = publish::write_sums(workspace.plan.artifacts(), &lock, &BTreeSet::new(), &workspace.stamps)?;
+    if !edited.is_empty() {
+        let (edited, sums) = (edited.join("`, `"), publish::SUMS);
+        let line = format!("`{edited}`: edited since, and so not listed in `{sums}`; a run of the whole pipeline puts it back");
+        workspace.events.on(&Event::Warning { stage: None, line: &line });
+    }
     if let Some(line) = lock.withdrawn() {
         workspace.events.on(&Event::Warning { stage: None, line: &line });
     }
@@ -269,19 +274,26 @@ fn carried_over(plan: &Plan, old: Option<PipelineLock>, events: &dyn Events) -> 
 /// is made from them would not belong to earlier results of theirs.
 fn find_given(workspace: &Workspace<'_>, selected: &Selected) -> Result<BTreeMap<StageId, Source>, EngineError> {
     let mut sources = BTreeMap::new();
+    let mut found = Vec::new();
     for id in &selected.given {
         let planned = workspace.plan.stage(id).expect("a selection names stages of its plan");
         let record = workspace.record(id);
-        let case = Case { planned, seed: workspace.plan.seed(), record: record.as_ref(), sources: &sources, forced: false };
-        let why = match judge(&case, &workspace.store, &workspace.stamps) {
+        let look = || {
+            let case = Case { planned, seed: workspace.plan.seed(), record: record.as_ref(), sources: &sources, forced: false };
+            judge(&case, &workspace.store, &workspace.stamps)
+        };
+        let verdict = match look() {
+            Ok(Verdict::Runs { parts, reasons })
+                if is_damage(&reasons) && mended(workspace, planned, parts.key(), record.as_ref())? =>
+            {
+                look()
+            }
+            verdict => verdict,
+        };
+        let why = match verdict {
             Ok(Verdict::Cached { object, parts }) => {
-                if record.is_none_or(|record| record.key != object.manifest.key) {
-                    settle::settle(workspace, planned, parts, &object).map_err(|error| match error {
-                        StageError::Corrupt(text) => EngineError::Corrupt(anyhow!("stage `{id}`: {text}")),
-                        other => EngineError::System(anyhow!("stage `{id}`: {other}")),
-                    })?;
-                }
                 sources.insert(id.clone(), Source::from(&*object));
+                found.push((planned, parts, object));
                 continue;
             }
             Ok(Verdict::Runs { reasons, .. }) if is_damage(&reasons) => {
@@ -295,6 +307,13 @@ fn find_given(workspace: &Workspace<'_>, selected: &Selected) -> Result<BTreeMap
             Err(error) => format!("{error:#}"),
         };
         return Err(EngineError::NotReady { stage: id.clone(), why });
+    }
+    // Nothing is touched before all of them are known to be there.
+    for (planned, parts, object) in found {
+        settle::settle(workspace, planned, parts, &object).map_err(|error| match error {
+            StageError::Corrupt(text) => EngineError::Corrupt(anyhow!("stage `{}`: {text}", planned.id)),
+            other => EngineError::System(anyhow!("stage `{}`: {other}", planned.id)),
+        })?;
     }
     Ok(sources)
 }

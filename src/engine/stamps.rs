@@ -161,6 +161,8 @@ fn name_of(path: &Path) -> String {
 mod tests {
     use super::*;
     use crate::engine::clock::{Clock, SystemClock};
+    #[cfg(unix)]
+    use crate::engine::tests::change_unseen;
 
     /// Hashes a file, gives the memory a false digest for it, and says whether the memory is believed when it is opened
     /// `later` than the file was written.
@@ -181,15 +183,6 @@ mod tests {
     fn only_settled_files_are_remembered() {
         assert!(is_believed(Duration::from_secs(10)));
         assert!(!is_believed(Duration::from_secs(1)));
-    }
-
-    /// Writes a file in place and gives it the time of modification that it had.
-    fn change_unseen(path: &Path, text: &str) {
-        let modified = path.metadata().unwrap().modified().unwrap();
-        std::thread::sleep(Duration::from_millis(20)); // times of files go on in steps of up to ten milliseconds
-        let mut file = std::fs::File::options().write(true).open(path).unwrap();
-        std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
-        file.set_times(std::fs::FileTimes::new().set_modified(modified)).unwrap();
     }
 
     #[test]

@@ -155,6 +155,13 @@ impl Store {
         })
     }
 
+    /// Whether the object under `key` has this file, as far as its stamp tells.
+    pub fn holds(&self, key: Digest, file: &str, content: Content, stamps: &Stamps) -> bool {
+        let path = self.object(key).join(FILES).join(file);
+        fs::stamp(&path).is_some_and(|stamp| stamp.bytes == content.bytes)
+            && stamps.blake3(&path).is_ok_and(|digest| digest == content.blake3)
+    }
+
     /// Reads every file of the object under `key`, so that the next look at it rests on nothing that is merely remembered.
     ///
     /// # Errors

@@ -30,10 +30,9 @@ pub(super) fn create(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> 
             builder.permissions(fs::Permissions::from_mode(0o666)); // the umask applies
         }
         let file = builder.tempfile_in(folder)?;
-        // A file system without locks is worked on all the same.
-        let _ = file.as_file().try_lock();
-        // A sweep may have met the file before it was locked.
-        if file.path().exists() {
+        // A sweep may have met the file before it was locked. A file system without locks is worked on all the same.
+        let is_swept = matches!(file.as_file().try_lock(), Err(fs::TryLockError::WouldBlock));
+        if !is_swept && file.path().exists() {
             return Ok(file);
         }
     }
@@ -54,7 +53,10 @@ pub fn sweep(folder: &Path) -> Result<usize> {
     for entry in entries.flatten() {
         let path = entry.path();
         let is_file = entry.file_type().is_ok_and(|kind| kind.is_file()); // no links
-        if is_file && entry.file_name().to_str().is_some_and(is_ours) && is_abandoned(&path) {
+        if is_file
+            && entry.file_name().to_str().is_some_and(is_ours)
+            && let Some(_held) = abandoned(&path)
+        {
             super::remove(&path)?;
             swept += 1;
         }
@@ -67,8 +69,10 @@ fn is_ours(name: &str) -> bool {
     random.is_some_and(|random| random.len() == RANDOM && random.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
-fn is_abandoned(path: &Path) -> bool {
-    fs::File::open(path).is_ok_and(|file| !matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)))
+/// The file, locked, if no process holds it; where a file system has no locks, nobody can know, and it stays.
+fn abandoned(path: &Path) -> Option<fs::File> {
+    let file = fs::File::options().write(true).open(path).ok()?; // a network file system locks only what is open for writing
+    file.try_lock().ok().map(|()| file)
 }
 
 #[cfg(test)]

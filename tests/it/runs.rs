@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::workshop::Workshop;
+use crate::workshop::{Workshop, files_below};
 
 /// A pipeline of a few seconds with two models, a vote, an export, a verification and a scored file.
 const SMALL: &str = r#"
@@ -321,20 +321,11 @@ fn exit_codes_are_those_published() {
     let victim = std::fs::read_dir(&objects)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .find_map(|object| walk(&object).into_iter().find(|path| path.ends_with("train.safetensors")))
+        .find_map(|object| files_below(&object).into_iter().find(|path| path.ends_with("train.safetensors")))
         .expect("a cached data set");
     let mut bytes = std::fs::read(&victim).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::remove_file(&victim).unwrap();
     std::fs::write(&victim, bytes).unwrap();
     workshop.pipeline(&["run", "pipeline.yaml", "--until", "first"]).expect(0).says("quarantine");
-}
-
-fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() { found.extend(walk(&path)) } else { found.push(path) }
-    }
-    found
 }

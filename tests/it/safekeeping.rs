@@ -3,7 +3,7 @@
 
 use std::process::Stdio;
 
-use crate::workshop::Workshop;
+use crate::workshop::{Workshop, files_below};
 
 /// Nearly every kind of stage, on images of 4×4.
 const TINY: &str = r#"
@@ -160,7 +160,7 @@ fn a_limit_of_file_sizes_is_an_error_and_the_next_run_goes_on() {
         assert!(text.contains("too large") || text.contains("too big"), "{text}");
     }
     workshop.pipeline(&["run"]).expect(0);
-    let partial = walk(&workshop.path("artifacts")).into_iter().find(|path| path.to_string_lossy().contains(".partial-"));
+    let partial = files_below(&workshop.path("artifacts")).into_iter().find(|path| path.to_string_lossy().contains(".partial-"));
     assert_eq!(partial, None);
 }
 
@@ -209,13 +209,4 @@ fn no_error_tells_its_text_twice() {
             assert_eq!(again, None, "{text}");
         }
     }
-}
-
-fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() { found.extend(walk(&path)) } else { found.push(path) }
-    }
-    found
 }

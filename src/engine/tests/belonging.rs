@@ -113,9 +113,90 @@ fn an_edited_file_is_not_withdrawn_but_named() {
     bench.options.selection = until("basic");
     bench.runs("basic");
     let said = bench.heard[1].replace(&bench.artifact("").display().to_string(), "");
-    insta::assert_snapshot!(said, @"warning: `page/text.txt` belong to an earlier result, but were edited since: left as they are, and not listed in `SHA256SUMS`");
+    insta::assert_snapshot!(said, @"warning: made from an earlier result, but were edited since: `page/text.txt`; left as they are, and not listed in `SHA256SUMS`");
     assert_eq!(fs::read_text(&bench.artifact("page/text.txt")).unwrap(), "edited");
     assert!(!listed(&bench).contains("page"));
+}
+
+#[test]
+fn what_cannot_come_back_is_not_withdrawn() {
+    let mut bench = bench();
+    std::fs::remove_dir_all(bench.artifact(".cache/objects")).unwrap();
+    bench.toy("basic").suffix = "BASIC,".to_owned();
+    bench.options.selection = until("basic");
+    bench.runs("basic");
+    assert!(bench.heard[1].contains("the cache does not hold them"), "{:?}", bench.heard);
+    assert_eq!(published(&bench), ALL);
+    assert_eq!(listed(&bench), "basic/text.txt other/text.txt");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_folder_or_a_link_in_the_place_of_a_published_file_is_left() {
+    let mut bench = bench();
+    let (page, vote) = (bench.artifact("page/text.txt"), bench.artifact("vote/text.txt"));
+    fs::remove(&page).unwrap();
+    fs::write(&page.join("mine"), "mine").unwrap();
+    fs::remove(&vote).unwrap();
+    std::os::unix::fs::symlink(bench.path("elsewhere"), &vote).unwrap();
+    fs::write(&bench.path("elsewhere"), "basic,other,vote,").unwrap();
+    bench.toy("basic").suffix = "BASIC,".to_owned();
+    bench.options.selection = until("basic");
+    bench.runs("basic");
+    assert!(page.join("mine").is_file() && vote.is_symlink() && bench.path("elsewhere").is_file());
+    assert!(bench.heard[1].contains("page/text.txt") && bench.heard[1].contains("vote/text.txt"), "{:?}", bench.heard);
+}
+
+#[test]
+fn going_back_in_a_partial_run_brings_everything_back() {
+    let mut bench = bench();
+    bench.options.selection = until("basic");
+    bench.toy("basic").suffix = "BASIC,".to_owned();
+    bench.runs("basic");
+    bench.toy("basic").suffix = "basic,".to_owned();
+    bench.runs("");
+    assert_eq!((published(&bench).as_str(), listed(&bench).as_str()), (ALL, ALL));
+}
+
+#[test]
+fn a_kill_before_the_lock_file_is_written_leaves_no_mixture() {
+    let mut bench = bench();
+    let lock = fs::read(&bench.artifact("pipeline.lock")).unwrap();
+    bench.options.selection = until("basic");
+    bench.toy("basic").suffix = "BASIC,".to_owned();
+    bench.runs("basic");
+    fs::write(&bench.artifact("pipeline.lock"), lock).unwrap();
+    fs::remove(&bench.artifact("basic/text.txt")).unwrap();
+    bench.options.selection = Selection::Single(vec!["vote".parse().unwrap()]);
+    assert_eq!(bench.ran(), "vote");
+    assert_eq!(fs::read_text(&bench.artifact("basic/text.txt")).unwrap(), "BASIC,");
+    assert_eq!(fs::read_text(&bench.artifact("vote/text.txt")).unwrap(), "BASIC,other,vote,");
+    assert_eq!(published(&bench), "basic/text.txt basic/vote.txt other/text.txt vote/text.txt");
+}
+
+#[test]
+fn a_run_that_lacks_an_input_touches_nothing() {
+    let mut bench = bench();
+    bench.toy("basic").suffix = "BASIC,".to_owned();
+    bench.runs("basic vote page");
+    bench.toy("basic").suffix = "basic,".to_owned();
+    let other = bench.output("other");
+    std::fs::remove_dir_all(other.parent().unwrap()).unwrap();
+    bench.options.selection = Selection::Single(vec!["vote".parse().unwrap()]);
+    let state = |bench: &Bench| (fs::read(&bench.artifact("pipeline.lock")).unwrap(), published(bench), listed(bench));
+    let before = state(&bench);
+    assert!(matches!(bench.try_run(), Err(EngineError::NotReady { .. })));
+    assert!(before == state(&bench), "the folder is as it was");
+}
+
+#[test]
+fn an_edited_result_of_another_stage_is_left_out_of_the_sums_and_named() {
+    let mut bench = bench();
+    fs::write(&bench.artifact("page/text.txt"), "edited").unwrap();
+    bench.options.selection = until("other");
+    bench.runs("");
+    assert_eq!(listed(&bench), ALL.replace("page/text.txt ", ""));
+    assert!(bench.heard.iter().any(|line| line.contains("`page/text.txt`: edited since")), "{:?}", bench.heard);
 }
 
 #[test]

@@ -11,15 +11,6 @@ fn bench() -> (Bench, PathBuf) {
     (bench, path)
 }
 
-/// Writes a file in place and gives it the time of modification that it had.
-fn change_unseen(path: &Path, text: &str) {
-    let modified = path.metadata().unwrap().modified().unwrap();
-    std::thread::sleep(Duration::from_millis(20)); // times of files go on in steps of up to ten milliseconds
-    let mut file = std::fs::File::options().write(true).open(path).unwrap();
-    std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
-    file.set_times(std::fs::FileTimes::new().set_modified(modified)).unwrap();
-}
-
 #[test]
 #[cfg(unix)]
 fn a_file_that_was_replaced_by_one_of_the_same_length_and_time_runs_its_stage() {
