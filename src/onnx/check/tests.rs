@@ -230,6 +230,19 @@ fn slices_take_what_onnx_says_they_take() {
 }
 
 #[test]
+fn a_small_file_takes_little_memory_and_time_to_check() {
+    let mut model = deep();
+    let graph = model.graph.as_mut().unwrap();
+    let constant = &mut graph.initializer[0];
+    constant.dims = [vec![1; 1_000_000], constant.dims.clone()].concat();
+    let attribute = |name: usize| AttributeProto { name: name.to_string(), ..AttributeProto::default() };
+    graph.node[0].attribute.extend((0..200_000).map(attribute));
+    let problems = check(&model).unwrap_err();
+    assert!(problems.list.iter().any(|problem| problem.ends_with(" dimensions; 8 are the most")), "{problems}");
+    assert_eq!(problems.list.len(), 200_001);
+}
+
+#[test]
 fn many_problems_of_a_file_are_counted_and_few_are_shown() {
     let problems = Problems { list: vec!["x".repeat(100_000); 500], is_own: false };
     let text = problems.to_string();
