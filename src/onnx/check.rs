@@ -32,6 +32,9 @@ const SHOWN: usize = 10;
 /// The most characters that are shown of one.
 const LONGEST: usize = 300;
 
+/// The most dimensions of a constant; layers need four. A million of them may be of size 1, and each node that reads it would have as many.
+const MOST_DIMENSIONS: usize = 8;
+
 /// Everything that is wrong with a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems {
@@ -149,6 +152,11 @@ fn check_constant(constant: &TensorProto, problems: &mut Vec<String>) {
     let name = &constant.name;
     if constant.data_location == Some(DataLocation::External as i32) || !constant.external_data.is_empty() {
         problems.push(format!("constant `{name}` lies in another file; a model is one file"));
+        return;
+    }
+    if constant.dims.len() > MOST_DIMENSIONS {
+        let found = constant.dims.len();
+        problems.push(format!("constant `{name}` has {found} dimensions; {MOST_DIMENSIONS} are the most"));
         return;
     }
     let typed = [

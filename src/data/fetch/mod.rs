@@ -7,9 +7,9 @@
 //! 2. the four published IDX files, packed or unpacked, in the same two places; packed ones must have the published MD5;
 //! 3. the published IDX files at their official address, kept in `dir`.
 //!
-//! CSV files that are there are used as they are and never written over; those that are missing are made. Only with
-//! `otherwise: garments` does a synthetic set take the place of real data, in a folder of its own, and every later stage
-//! is told.
+//! CSV files that are there are used as they are; those that are missing are made. No file that is there is written over: one
+//! with the name of a published file may be of MNIST. Only with `otherwise: garments` does a synthetic set take the place of
+//! real data, in a folder of its own, and every later stage is told.
 
 mod download;
 mod drawn;

@@ -144,11 +144,18 @@ fn local(place: &Path, file: &Published) -> Result<PathBuf, String> {
 fn download_all(options: &FetchOptions, progress: &dyn Progress) -> Result<Pairs, DataError> {
     let mut places = Vec::new();
     for file in &PUBLISHED {
-        if let Ok(path) = local(&options.dir, file) {
-            places.push(path);
-            continue;
-        }
         let target = options.dir.join(file.name);
+        match local(&options.dir, file) {
+            Ok(path) => {
+                places.push(path);
+                continue;
+            }
+            // It may be of MNIST, whose files have the same names.
+            Err(why) if fs::stamp(&target).is_some() => {
+                return Err(anyhow!("{why}, and nothing is written over it; move it away to have it downloaded").into());
+            }
+            Err(_) => {}
+        }
         let request = Request {
             url: format!("{}/{}", options.url.trim_end_matches('/'), file.name),
             target: &target,

@@ -332,6 +332,20 @@ Put its files into one of these folders, or add `otherwise: garments` to go on w
 }
 
 #[test]
+fn a_file_of_another_data_set_under_a_published_name_is_not_written_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("train-images-idx3-ubyte.gz");
+    fs::write(&file, b"images of digits").unwrap();
+    let server = Server::start(CONTENT, Manner::Good);
+    let online = FetchOptions { offline: false, url: server.address.clone(), ..options(dir.path(), "") };
+    let error = fetch(&online, None, Seed::new(1), &Silent).unwrap_err().to_string();
+    let told = "has 16 bytes, not 26421880 as published, and nothing is written over it; move it away to have it downloaded";
+    assert!(error.contains(told), "{error}");
+    assert!(server.ranges().is_empty(), "it was downloaded");
+    assert_eq!(fs::read(&file).unwrap(), b"images of digits");
+}
+
+#[test]
 fn garments_take_the_place_of_data_only_where_that_is_allowed_and_are_announced() {
     struct Warned(Mutex<String>);
     impl Progress for Warned {

@@ -2,11 +2,11 @@
 
 use crate::quote::{self, excerpt};
 
-/// More parts than this are taken for a slip of the pen.
-const MOST_PARTS: usize = 100_000;
+/// More parts than this, of a pattern or of a list of them, are taken for a slip of the pen.
+pub(super) const MOST_PARTS: usize = 100_000;
 
 /// As are texts of more bytes in all.
-const MOST_BYTES: usize = 1 << 25;
+pub(super) const MOST_BYTES: usize = 1 << 25;
 
 /// The most digits of a number in a range, leading zeros included.
 const MOST_DIGITS: usize = 20;

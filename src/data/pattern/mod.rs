@@ -103,28 +103,43 @@ impl Pattern {
     }
 }
 
+/// A list of patterns in the making, with all names that they spell out.
+#[derive(Default)]
+struct Gathered {
+    patterns: Vec<Pattern>,
+    named: HashSet<String>,
+    bytes: usize,
+}
+
+impl Gathered {
+    fn add(&mut self, pattern: Pattern) -> Result<(), String> {
+        for name in braces::expand(&pattern.0)? {
+            if self.named.contains(&name) {
+                return Err(format!("`{}` is named twice", excerpt(&name)));
+            }
+            self.bytes += name.len();
+            self.named.insert(name);
+        }
+        if self.named.len() > braces::MOST_PARTS {
+            return Err(format!("the list names more than {} files", braces::MOST_PARTS));
+        }
+        if self.bytes > braces::MOST_BYTES {
+            return Err(format!("the list spells out more than {} MB of names", braces::MOST_BYTES >> 20));
+        }
+        self.patterns.push(pattern);
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Patterns, String> {
+        if self.patterns.is_empty() { Err("the list names no file".to_owned()) } else { Ok(Patterns(self.patterns)) }
+    }
+}
+
 /// One pattern, or a list of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Patterns(Vec<Pattern>);
 
 impl Patterns {
-    /// Some patterns, at least one.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub fn new(patterns: Vec<Pattern>) -> Result<Self, String> {
-        let mut named = HashSet::new();
-        for pattern in &patterns {
-            for name in braces::expand(&pattern.0)? {
-                if named.contains(&name) {
-                    return Err(format!("`{}` is named twice", excerpt(&name)));
-                }
-                named.insert(name);
-            }
-        }
-        if patterns.is_empty() { Err("the list names no file".to_owned()) } else { Ok(Self(patterns)) }
-    }
-
     /// The patterns as they were written.
     pub fn iter(&self) -> impl Iterator<Item = &Pattern> {
         self.0.iter()
@@ -180,11 +195,11 @@ impl<'de> Deserialize<'de> for Patterns {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Patterns, A::Error> {
-                let mut patterns = Vec::new();
+                let mut gathered = Gathered::default();
                 while let Some(pattern) = list.next_element()? {
-                    patterns.push(pattern);
+                    gathered.add(pattern).map_err(A::Error::custom)?;
                 }
-                Patterns::new(patterns).map_err(A::Error::custom)
+                gathered.finish().map_err(A::Error::custom)
             }
         }
         deserializer.deserialize_any(OneOrMany)
@@ -323,6 +338,19 @@ mod tests {
         insta::assert_snapshot!(error(&[], "[]"), @"the list names no file at line 1 column 2");
         insta::assert_snapshot!(error(&[], "7"), @"invalid type: integer `7`, expected a file pattern or a list of them at line 1 column 1");
         insta::assert_snapshot!(error(&[], r#""a/**/b""#), @"`a/**/b` has `**`, which is not known here: name each folder, or write `*` for one of any name at line 1 column 8");
+    }
+
+    #[test]
+    fn a_list_names_no_more_files_than_one_pattern_may() {
+        let list = |pattern: &str| {
+            let patterns: Vec<String> = (1..=1000).map(|number| format!("{number}-{pattern}")).collect();
+            let read = serde_json::from_value::<Patterns>(patterns.into());
+            read.map(|_| ()).map_err(|error| error.to_string())
+        };
+        assert_eq!(list("{1..100}.csv"), Ok(()));
+        assert_eq!(list("{1..100000}.csv"), Err("the list names more than 100000 files".to_owned()));
+        let long = format!("{{1..100}}{}", "x".repeat(4000));
+        assert_eq!(list(&long), Err("the list spells out more than 32 MB of names".to_owned()));
     }
 
     #[test]

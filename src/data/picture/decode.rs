@@ -95,13 +95,26 @@ fn read_png(bytes: &[u8], fits: impl Fn(&Raster) -> Result<()>) -> Result<Raster
     decoder.set_ignore_iccp_chunk(true);
     let mut reader = decoder.read_info().context("the PNG file is damaged")?;
     let (width, height) = reader.info().size();
-    let orientation = reader.info().exif_metadata.as_deref().map(Orientation::of).unwrap_or_default();
+    let orientation = png_exif(bytes).map(Orientation::of).unwrap_or_default();
     let channels = reader.output_color_type().0.samples();
     let mut raster = Raster { size: (width as usize, height as usize), channels, samples: Vec::new(), orientation };
     fits(&raster)?;
     raster.samples = vec![0; reader.output_buffer_size().context("the image is too large")?];
     reader.next_frame(&mut raster.samples).context("the PNG file is damaged")?;
     Ok(raster)
+}
+
+/// The EXIF data of a PNG file. They may stand behind the image data (PNG 3, `eXIf`), where the decoder has no need to look.
+fn png_exif(bytes: &[u8]) -> Option<&[u8]> {
+    let mut rest = bytes.get(8..)?;
+    while let Some((&[a, b, c, d, ref name @ ..], after)) = rest.split_first_chunk::<8>() {
+        let (content, after) = after.split_at_checked(u32::from_be_bytes([a, b, c, d]) as usize)?;
+        if name == b"eXIf" {
+            return Some(content);
+        }
+        rest = after.get(4..)?; // behind the checksum
+    }
+    None
 }
 
 /// The brightness of a colour, rounded; gray stays what it is.

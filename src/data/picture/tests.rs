@@ -125,6 +125,22 @@ fn an_image_is_turned_as_its_exif_data_say() {
 }
 
 #[test]
+fn a_png_image_is_turned_wherever_its_exif_data_stand() {
+    let bytes = png(ColorType::Grayscale, BitDepth::Eight, &[1, 2, 3, 4, 5, 6]);
+    let content = [b"eXIf".as_slice(), &exif::tests::tiff(6, false)].concat();
+    let mut sum = flate2::Crc::new();
+    sum.update(&content);
+    let length = (content.len() as u32 - 4).to_be_bytes();
+    let chunk = [&length[..], &content, &sum.sum().to_be_bytes()].concat();
+    // Behind the head of 8 + 25 bytes, and before the end of 12.
+    for at in [33, bytes.len() - 12] {
+        let held = [&bytes[..at], chunk.as_slice(), &bytes[at..]].concat();
+        let turned = decode(&held, ImageShape { channels: 1, height: 3, width: 2 }).unwrap();
+        assert_eq!((turned.pixels.as_slice(), turned.turned), ([4, 1, 5, 2, 6, 3].as_slice(), true), "at {at}");
+    }
+}
+
+#[test]
 fn jpeg_files_that_are_not_read_are_named() {
     let error = |bytes: &[u8]| format!("{:#}", decode(bytes, GRAY).unwrap_err());
     insta::assert_snapshot!(error(CMYK), @"a JPEG image in CMYK, the colours of print; convert it to RGB");

@@ -1,6 +1,8 @@
 //! What operators of ONNX (13 to 18) take: how many inputs and outputs, and which attributes of which type. These are the operators
 //! that this program writes; whether tract knows what others take, is tract's to say.
 
+use std::collections::HashSet;
+
 use tract_onnx::pb::NodeProto;
 use tract_onnx::pb::attribute_proto::AttributeType;
 
@@ -85,8 +87,9 @@ pub(super) fn is_known(operator: &str) -> bool {
 /// Adds what is wrong with the inputs, outputs and attributes of a node.
 pub(super) fn check(node: &NodeProto, problems: &mut Vec<String>) {
     let mut problem = |what: String| problems.push(format!("node `{}` ({}) {what}", node.name, node.op_type));
-    for (index, attribute) in node.attribute.iter().enumerate() {
-        if node.attribute[..index].iter().any(|other| other.name == attribute.name) {
+    let mut names = HashSet::new();
+    for attribute in &node.attribute {
+        if !names.insert(attribute.name.as_str()) {
             problem(format!("has the attribute `{}` twice", attribute.name));
         }
     }

@@ -285,14 +285,16 @@ fn windows(node: &NodeProto, [rows, columns]: [usize; 2], sides: [usize; 2]) -> 
     let steps = integers(node, "strides", [1, 1])?;
     let dilations = integers(node, "dilations", [1, 1])?;
     let pads = integers(node, "pads", [0, 0, 0, 0])?;
+    let automatic = node.attribute.iter().find(|attribute| attribute.name == "auto_pad");
+    let is_explicit = automatic.is_none_or(|attribute| matches!(attribute.s.as_slice(), b"" | b"NOTSET"));
     let along = |side: usize, size: usize| {
         let padding = [pads[side], pads[side + 2]];
         let windows = Windows { size, dilation: dilations[side], step: steps[side], padding };
-        windows.count(sides[side]).map_err(|error| format!("{error} of {} × {}", sides[0], sides[1]))
+        // A padding that the runtime finds makes room for any window.
+        let room = if is_explicit { 0 } else { size.saturating_mul(dilations[side]) };
+        windows.count(sides[side].max(room)).map_err(|error| format!("{error} of {} × {}", sides[0], sides[1]))
     };
     let counts = [along(0, rows)?, along(1, columns)?];
-    let automatic = node.attribute.iter().find(|attribute| attribute.name == "auto_pad");
-    let is_explicit = automatic.is_none_or(|attribute| matches!(attribute.s.as_slice(), b"" | b"NOTSET"));
     Ok((is_explicit && integer(node, "ceil_mode", 0)? == 0).then_some(counts))
 }
 

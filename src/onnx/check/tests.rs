@@ -230,6 +230,36 @@ fn slices_take_what_onnx_says_they_take() {
 }
 
 #[test]
+fn a_window_may_be_larger_than_the_map_where_the_runtime_pads() {
+    // One row is left for the mean of two.
+    let mut model = deep();
+    dims(&mut model.graph.as_mut().unwrap().input[0])[2].value = Some(Size::DimValue(2));
+    let problems = check(&model).unwrap_err().to_string();
+    assert!(problems.contains("node `net/4` (AveragePool) has a window of 2, larger than the feature map"), "{problems}");
+    let nodes = &mut model.graph.as_mut().unwrap().node;
+    nodes.iter_mut().find(|node| node.name == "net/4").unwrap().attribute.push(AttributeProto {
+        name: "auto_pad".to_owned(),
+        r#type: AttributeType::String as i32,
+        s: b"SAME_UPPER".to_vec(),
+        ..AttributeProto::default()
+    });
+    check(&model).unwrap();
+}
+
+#[test]
+fn a_small_file_takes_little_memory_and_time_to_check() {
+    let mut model = deep();
+    let graph = model.graph.as_mut().unwrap();
+    let constant = &mut graph.initializer[0];
+    constant.dims = [vec![1; 1_000_000], constant.dims.clone()].concat();
+    let attribute = |name: usize| AttributeProto { name: name.to_string(), ..AttributeProto::default() };
+    graph.node[0].attribute.extend((0..200_000).map(attribute));
+    let problems = check(&model).unwrap_err();
+    assert!(problems.list.iter().any(|problem| problem.ends_with(" dimensions; 8 are the most")), "{problems}");
+    assert_eq!(problems.list.len(), 200_001);
+}
+
+#[test]
 fn many_problems_of_a_file_are_counted_and_few_are_shown() {
     let problems = Problems { list: vec!["x".repeat(100_000); 500], is_own: false };
     let text = problems.to_string();
