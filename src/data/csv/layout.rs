@@ -199,7 +199,7 @@ impl CsvLayout {
             let first_column = profile(first);
             // With a label known, or two columns too many, whatever counts is an index.
             let spare = wide + usize::from(label.is_some());
-            if first_column.is_index(classes) || (spare == 2 && first_column.may_count()) {
+            if first_column.is_index(classes) || (spare == 2 && first_column.counts()) {
                 left.remove(0);
                 index = Some(first);
                 let advice = Advice::new("if it is the label", Setting::Label(called(first)));

@@ -107,13 +107,7 @@ impl Profile {
 
     /// Whether the column counts rows, as labels might by chance.
     pub(super) fn counts(&self) -> bool {
-        const LEAST: usize = 4;
-        self.counts && self.rows >= LEAST
-    }
-
-    /// Whether the column may count rows, if something else says so.
-    pub(super) fn may_count(&self) -> bool {
-        self.counts
+        self.counts && self.rows > 1
     }
 }
 

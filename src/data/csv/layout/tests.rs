@@ -256,6 +256,8 @@ fn what_is_said_of_a_table_without_names_is_true_and_its_advice_works() {
     check(ids, r#"{"ignore": ["first"]}"#, Some(1), [2, 3, 4, 5]);
     check(ids, r#"{"ignore": [1], "label": 2}"#, Some(1), [2, 3, 4, 5]);
     assert_eq!(error(ids, r#"{"label": 2}"#), told);
+    // A single row counts nothing.
+    assert!(error("3,7,200,9,33,77", "{}").starts_with("the file has no header, and 6 columns are neither"));
     // No word of an index that is not there.
     insta::assert_snapshot!(error("a,7,200,9,33", r#"{"ignore": ["first"]}"#), @"the file has no header, and no column beside the pixels that could hold the label");
     insta::assert_snapshot!(check("2,7,200,9,33,\n1,8,90,8,34,", "{}", Some(0), [1, 2, 3, 4]), @"the last column is empty and is passed over");
