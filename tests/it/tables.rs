@@ -245,6 +245,49 @@ fn no_header_label_last() {
 }
 
 #[test]
+fn a_pixel_is_not_taken_for_the_label() {
+    let as_text = |pixels: &[u8]| pixels.iter().map(u8::to_string).collect::<Vec<_>>();
+    let table = |cells: &dyn Fn(usize, u8, [u8; SIZE]) -> Vec<String>| {
+        let images = images(ROWS).into_iter().enumerate();
+        text(None, &images.map(|(row, (label, pixels))| cells(row, label, pixels)).collect::<Vec<_>>(), ",")
+    };
+    let corner = |mut pixels: [u8; SIZE]| {
+        pixels[0] = 0;
+        as_text(&pixels)
+    };
+    let last = |pixels: Vec<String>, label: usize| [pixels, vec![label.to_string()]].concat();
+    // Sorted by class, the first rows hold one class.
+    let sorted = (0..5).map(|part| table(&|_, _, pixels| last(corner(pixels), part / 2))).collect::<String>();
+    let two_colours = |pixels: [u8; SIZE]| pixels.map(|pixel| pixel / 128);
+    for (name, table) in [
+        ("sorted.csv", sorted),
+        ("one.csv", table(&|_, _, pixels| last(corner(pixels), 1))),
+        ("binary.csv", table(&|_, _, pixels| last(as_text(&two_colours(pixels)), 0))),
+        ("from1.csv", table(&|_, label, pixels| [vec![(label + 1).to_string()], as_text(&two_colours(pixels))].concat())),
+    ] {
+        check_refused(name, table, "the label can be in the first column or in the last");
+    }
+    // Words are labels, whatever the pixels are.
+    let words =
+        table(&|_, label, pixels| [as_text(&two_colours(pixels)), vec!["abc"[usize::from(label)..][..1].to_owned()]].concat());
+    let (run, images) = merge("words.csv", words.as_bytes(), "{}");
+    run.expect(0).says("the label is taken from the last column");
+    assert!(images == merge("words.csv", words.as_bytes(), "{ label: last }").1);
+}
+
+#[test]
+fn decimal_commas_are_told() {
+    for delimiter in [";", "\t"] {
+        let table = text(
+            None,
+            &rows(ROWS, |_, label, pixels| with_label(0, label, pixels.iter().map(|cell| format!("{cell},0")).collect())),
+            delimiter,
+        );
+        check_refused("commas.csv", table, "write numbers without a decimal comma");
+    }
+}
+
+#[test]
 fn id_column() {
     let header = |id: &str| Some(format!("{id},{}", names(|n| format!("pixel{}", n + 1))));
     let cells = rows(ROWS, |row, _, pixels| [vec![format!("id_{row}")], pixels].concat());
@@ -424,13 +467,15 @@ fn files_from_different_folders_work_in_one_merge() {
 
 #[cfg(unix)]
 #[test]
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn reading_a_slow_pipe_ends_with_one_signal() {
     use std::time::{Duration, Instant};
     let workshop = Workshop::new();
     workshop.write("net.onnx", model());
     let made = std::process::Command::new("mkfifo").arg(workshop.path("pipe.csv")).status();
     if !made.is_ok_and(|status| status.success()) {
-        return; // the system has no such pipes
+        eprintln!("skipped: `mkfifo` makes no pipe here");
+        return;
     }
     for writes in [false, true] {
         let mut child = workshop.command(&["score", "-m", "net.onnx", "-i", "pipe.csv", "-o", "out.csv"]).spawn().unwrap();

@@ -176,6 +176,11 @@ fn most_frequent(text: &[u8]) -> Delimiter {
             counts[found] += 1;
         }
     }
+    if counts[0] > 0
+        && let Some(delimiter) = beside_decimal_commas(&text[start..])
+    {
+        return delimiter;
+    }
     let [others @ .., spaces] = counts;
     let mut best = Delimiter::Comma;
     let mut most = 0;
@@ -185,6 +190,29 @@ fn most_frequent(text: &[u8]) -> Delimiter {
         }
     }
     if most == 0 && spaces > 0 && !doubled_spaces { Delimiter::Space } else { best }
+}
+
+/// What stands between the cells of the first row, if these are numbers with a decimal comma. Between commas they would be none.
+fn beside_decimal_commas(text: &[u8]) -> Option<Delimiter> {
+    let line = text.split(|byte| matches!(byte, b'\r' | b'\n')).next()?;
+    let is_number_with_comma = |cell: &[u8]| {
+        let cell = cell.trim_ascii();
+        let (before, after) = match cell.iter().position(|&byte| byte == b',') {
+            Some(comma) => (&cell[..comma], &cell[comma + 1..]),
+            None => (cell, b"0".as_slice()),
+        };
+        let are_digits = |digits: &[u8]| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+        are_digits(before.strip_prefix(b"-").unwrap_or(before)) && are_digits(after)
+    };
+    let parts = |delimiter: Delimiter| line.split(move |&byte| byte == delimiter.byte());
+    let with_commas = [Delimiter::Semicolon, Delimiter::Tab, Delimiter::Bar];
+    // What is at the end of a line may be followed by a delimiter.
+    let fits = |&delimiter: &Delimiter| {
+        let is_empty = parts(delimiter).next_back().is_some_and(|last| last.trim_ascii().is_empty());
+        let cells = parts(delimiter).count() - usize::from(is_empty);
+        cells > 1 && parts(delimiter).take(cells).all(is_number_with_comma)
+    };
+    with_commas.into_iter().find(fits)
 }
 
 /// A text without its byte order mark and its preface.
@@ -268,6 +296,24 @@ mod tests {
         assert_eq!(most_frequent(b"the label,the pixel"), Delimiter::Comma);
         assert_eq!(most_frequent(b"one  two three"), Delimiter::Comma);
         assert_eq!(most_frequent(b"\n\na;b\nc,d,e,f"), Delimiter::Semicolon);
+    }
+
+    #[test]
+    fn a_decimal_comma_stands_within_a_number() {
+        for (row, expected) in [
+            ("1;77,0;202,0\n", Delimiter::Semicolon),
+            ("1,0;77,0;-2,5;\r\n", Delimiter::Semicolon),
+            ("1\t77,0\t202,0", Delimiter::Tab),
+            ("1|77,0|202,0", Delimiter::Bar),
+            ("1,77;0,202;0", Delimiter::Semicolon),
+            ("1,77,202", Delimiter::Comma),
+            ("1,\t77,\t202", Delimiter::Comma),
+            ("a;b,c,d;e", Delimiter::Comma),
+            ("1,2,3;", Delimiter::Comma),
+            ("12,5", Delimiter::Comma),
+        ] {
+            assert_eq!(most_frequent(row.as_bytes()), expected, "{row}");
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub enum LayoutError {
         second: usize,
     },
     /// The name of a column holds control characters.
-    #[error("the name of column {column} holds control characters: `{}`; write the header as plain text", excerpt(.name))]
+    #[error("the name of column {column} holds control characters: `{}`; {}", excerpt(.name), control_remedy(.name))]
     ControlCharacters {
         /// The column, counted from 1.
         column: usize,
@@ -84,10 +84,17 @@ pub enum LayoutError {
     UnclearLabel {
         /// What speaks for both.
         why: &'static str,
+        /// How options call the first column that may be the label.
+        first: String,
+        /// How they call the last.
+        last: String,
     },
     /// There must be labels, and what could hold them counts the rows.
     #[error("the file has no labels: its first column counts the rows, and all others are pixels")]
-    OnlyIndex,
+    OnlyIndex {
+        /// How options call it.
+        index: String,
+    },
     /// Columns that nobody asked for.
     #[error("{} neither the label nor a pixel", are(.names))]
     Unknown {
@@ -100,13 +107,17 @@ pub enum LayoutError {
         /// Its name.
         name: String,
     },
-    /// Without a header, the number of columns must be that of an image, or one more.
-    #[error("the file has no header, and its {columns} columns are neither the {} pixels of a {shape} image nor a label and these pixels", .shape.pixels())]
+    /// Where no names tell the pixels, the number of columns must be that of an image, or one more.
+    #[error("{}, and {columns} columns are neither the {} pixels of a {shape} image nor a label and these pixels", .told, .shape.pixels())]
     Width {
-        /// How many there are.
+        /// What the first row tells.
+        told: &'static str,
+        /// How many columns may be label or pixels.
         columns: usize,
         /// The shape of the images.
         shape: ImageShape,
+        /// Whether it is one column too many, which `ignore` can take out by its place.
+        is_one_too_many: bool,
     },
 }
 
@@ -131,9 +142,10 @@ impl Advised for LayoutError {
                 let one = |pattern: &PixelPattern| Advice::new("to settle it", Setting::Pixels(pattern.clone()));
                 patterns.iter().filter(|pattern| is_plain(&pattern.to_string())).map(one).take(2).collect()
             }
-            Self::UnclearLabel { .. } => {
-                let one = |place: &str| Advice::new(format!("if it is in the {place}"), Setting::Label(place.to_owned()));
-                vec![one("first"), one("last")]
+            Self::UnclearLabel { first, last, .. } => {
+                let one =
+                    |place: &str, name: &str| Advice::new(format!("if it is in the {place}"), Setting::Label(name.to_owned()));
+                vec![one("first", first), one("last", last)]
             }
             Self::Unknown { names } => {
                 const MOST: usize = 5;
@@ -141,7 +153,11 @@ impl Advised for LayoutError {
                 let names = if can_be_named { names.clone() } else { vec!["*".to_owned()] };
                 vec![Advice::new("to pass over what is neither", Setting::Ignore(names))]
             }
-            Self::OnlyIndex => vec![Advice::new("if it is the label", Setting::Label("first".to_owned()))],
+            Self::OnlyIndex { index } => vec![Advice::new("if it is the label", Setting::Label(index.clone()))],
+            Self::Width { is_one_too_many: true, .. } => {
+                let one = |place: &str| Advice::new(format!("to pass over the {place}"), Setting::Ignore(vec![place.to_owned()]));
+                vec![one("first"), one("last")]
+            }
             _ => Vec::new(),
         }
     }
@@ -152,9 +168,16 @@ pub(super) fn is_plain(name: &str) -> bool {
     excerpt(name) == name
 }
 
+fn control_remedy(name: &str) -> &'static str {
+    match name.contains(['\n', '\r']) {
+        true => "it goes on to another line: is a quote in the header closed too late?",
+        false => "write the header as plain text",
+    }
+}
+
 fn no_label(label: &str, header: bool, others: &[String]) -> String {
     match (header, others) {
-        (false, _) => "the file has no header and no more columns than pixels, so it has no labels".to_owned(),
+        (false, _) => "the file has no header, and no column beside the pixels that could hold the label".to_owned(),
         (true, []) => format!("no column is called `{}`, and there is no other that could hold the label", excerpt(label)),
         (true, others) => format!("no column is called `{}`, but there is {}", excerpt(label), few(others, others.len())),
     }

@@ -12,6 +12,8 @@ use super::{CsvOptions, Wanted};
 pub(super) enum FirstRow {
     /// An image.
     Image,
+    /// An image, most likely, though its few numbers count up as names might.
+    CountingImage,
     /// The names of the columns.
     Names,
     /// The names of the columns: numbers that count them, or places of pixels.
@@ -20,7 +22,7 @@ pub(super) enum FirstRow {
     Mangled,
 }
 
-/// Fewer numbers than these count nothing: rows of very small images may well hold them.
+/// Fewer numbers than these are no header: rows of very small images may well hold them.
 const LEAST: usize = 4;
 
 /// What the first row is, by its cells.
@@ -32,13 +34,18 @@ pub(super) fn first_row(cells: &[String], wanted: &Wanted<'_>) -> FirstRow {
         Header::Auto => {}
     }
     let numbers: Vec<&str> = cells.iter().map(String::as_str).filter(|cell| is_number(cell)).collect();
-    let names_something = |cell: &String| cell == label || (!is_number(cell) && pixels.fits(cell));
+    // A number names no column here: the label's is its place, and of pixels it may be the value.
+    let names_something = |cell: &String| !is_number(cell) && (cell == label || pixels.fits(cell));
     if cells.iter().any(names_something) || 2 * numbers.len() < cells.len() {
         return FirstRow::Names;
     }
     let is_class = |cell: &String| !is_number(cell) && parse_label(cell.as_bytes(), wanted.classes).is_some();
-    if numbers.len() < LEAST || cells.iter().any(is_class) {
+    if cells.iter().any(is_class) {
         return FirstRow::Image;
+    }
+    if numbers.len() < LEAST {
+        let counts = numbers.len() > 1 && numbers.len() == cells.len() && count(&numbers);
+        return if counts { FirstRow::CountingImage } else { FirstRow::Image };
     }
     if count(&numbers) || are_places(&numbers) {
         return FirstRow::Numbers;
@@ -47,7 +54,7 @@ pub(super) fn first_row(cells: &[String], wanted: &Wanted<'_>) -> FirstRow {
 }
 
 /// Whether numbers go up one by one, from 0 or 1: `0`, `1`, `2` or `0.0`, `1.0`, `2.0`.
-pub(super) fn count(numbers: &[&str]) -> bool {
+fn count(numbers: &[&str]) -> bool {
     let base = numbers.first().and_then(|first| whole(first.as_bytes()));
     let follows = |(index, number): (usize, &&str)| {
         let expected = base.and_then(|base| base.checked_add(u32::try_from(index).ok()?));
@@ -92,11 +99,11 @@ mod tests {
     use super::*;
     use crate::data::ImageShape;
 
-    fn of(cells: &str) -> FirstRow {
+    fn of(cells: &str, options: &str) -> FirstRow {
         let cells: Vec<String> = cells.split(',').map(str::to_owned).collect();
         let classes = ["Bag", "Coat", "Dress"].map(str::to_owned);
         let wanted = Wanted {
-            columns: &CsvOptions::default(),
+            columns: &serde_json::from_str(options).unwrap(),
             shape: ImageShape { channels: 1, height: 2, width: 2 },
             classes: &classes,
             label: LabelColumn::Required,
@@ -121,14 +128,17 @@ mod tests {
             ("9,0,0,255,12", FirstRow::Image),
             ("Bag,0,1,2,3", FirstRow::Image),
             ("Bag,0,0,255,12", FirstRow::Image),
-            ("0,1,2", FirstRow::Image),
+            ("0,1,2", FirstRow::CountingImage),
+            ("0,2,1", FirstRow::Image),
             ("2,3,4,5", FirstRow::Image),
             ("0,1,2,4", FirstRow::Image),
             ("0.5,0.25,0.1,0.3", FirstRow::Image),
             ("0.0,1.0,0.0,3.0", FirstRow::Image),
             ("0,0.0,0.1,0.2", FirstRow::Image),
         ] {
-            assert_eq!(of(cells), expected, "{cells}");
+            assert_eq!(of(cells, "{}"), expected, "{cells}");
         }
+        assert_eq!(of("3,1,200,100,9", r#"{"label": 1}"#), FirstRow::Image, "a place is no name");
+        assert_eq!(of("0,1,2,3,4", r#"{"label": "0"}"#), FirstRow::Numbers);
     }
 }

@@ -27,6 +27,7 @@ mod row;
 mod rows;
 mod transcode;
 
+#[cfg(test)]
 use std::io::Read;
 
 pub use advice::{Advice, Advised, Note, Setting, Wording, in_yaml};
@@ -37,13 +38,14 @@ pub use layout::{Column, CsvLayout, LabelColumn, Wanted, shape_told};
 pub use options::{CsvOptions, Delimiter, Header};
 pub use pattern::PixelPattern;
 pub use plain::{Cells, PlainRows};
-pub use records::{BYTE_ORDER_MARK, HEAD_BYTES, HEAD_ROWS, LONGEST_ROW, first_record, head, is_open, last_record};
+pub use records::{BYTE_ORDER_MARK, HEAD_BYTES, HEAD_ROWS, LONGEST_ROW, first_record, head, is_open, last_record, read_record};
 pub use row::CellError;
 pub(in crate::data) use row::parse_label;
 pub use rows::{Row, Rows, RowsError};
 
-/// A reader of records as this module wants them: the first record is data like the others, records may differ in length
-/// (so that [`CsvLayout::parse_row`] can say which), a byte order mark, CRLF and blank lines are passed over.
+/// The reader of the `csv` crate, whose records this module's are: the first record is data like the others, records may differ in
+/// length, a byte order mark, CRLF and blank lines are passed over.
+#[cfg(test)]
 pub fn reader<R: Read>(source: R) -> ::csv::Reader<R> {
     ::csv::ReaderBuilder::new().has_headers(false).flexible(true).buffer_capacity(1 << 17).from_reader(source)
 }

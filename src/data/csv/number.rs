@@ -52,9 +52,9 @@ fn exponent(text: &[u8]) -> Option<i64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// Whether a text is a number, whole or not.
+/// Whether a text is a number, whole or not, with a decimal point or a decimal comma.
 pub(super) fn is_number(text: &str) -> bool {
-    text.parse::<f64>().is_ok()
+    text.replacen(',', ".", 1).parse::<f64>().is_ok()
 }
 
 #[cfg(test)]
@@ -103,6 +103,12 @@ mod tests {
         ] {
             assert_eq!(whole(text.as_bytes()), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_number_may_have_a_decimal_comma() {
+        assert!(["7", "-1", "0.5", "77,0", "1e3"].into_iter().all(is_number));
+        assert!(!["", ",", "a", "1,2,3", "1;2"].into_iter().any(is_number));
     }
 
     proptest! {

@@ -17,17 +17,20 @@ use crate::quote::excerpt;
 pub struct CsvOptions {
     /// The column that holds the label: its name, or its place: `first`, `last` or a number, counted from 1. A column of that name
     /// comes before a place.
-    #[serde(deserialize_with = "text_or_number")]
-    #[schemars(with = "String")]
+    #[serde(deserialize_with = "column")]
+    #[schemars(schema_with = "column_schema")]
     pub label: String,
     /// The names of the pixel columns. `{n}` stands for the number of the pixel, through the channels, then the rows, then the
     /// columns of the image; or `{row}` and `{column}` (and `{channel}`) for its place. They count from 0 or 1. Where no column is
     /// called `pixel{n}`, other names that count all pixels are recognised, and told.
     pub pixels: PixelPattern,
-    /// Whether the first row holds the names of the columns. Without names, the columns are the label, if there is one
-    /// more column than pixels, and then the pixels.
+    /// Whether the first row holds the names of the columns. Without names, the columns are the pixels, and if there are more columns than
+    /// pixels, the label before or behind them, and before all a column that counts the rows.
     pub header: Header,
-    /// Other columns that may be there and are passed over; `*` stands for all.
+    /// Other columns that may be there and are passed over, by their names; `*` stands for all. In a table without a header, by their places:
+    /// `first`, `last` or a number, counted from 1.
+    #[serde(deserialize_with = "columns")]
+    #[schemars(schema_with = "columns_schema")]
     pub ignore: Vec<String>,
     /// What stands between two columns.
     #[serde(skip_serializing_if = "Delimiter::is_auto")]
@@ -127,8 +130,9 @@ impl JsonSchema for Header {
                         these count the columns.",
                     "type": "string", "const": "auto",
                 },
-                { "description": "It does. `true` says the same.", "type": "string", "const": "yes" },
-                { "description": "It does not: the first row is an image. `false` says the same.", "type": "string", "const": "no" },
+                { "description": "It does.", "type": "string", "const": "yes" },
+                { "description": "It does not: the first row is an image.", "type": "string", "const": "no" },
+                { "description": "As `yes`, `no`.", "type": "boolean" },
             ],
         })
     }
@@ -190,8 +194,12 @@ impl Delimiter {
     }
 }
 
-/// Text, or a whole number as the text that it is written as.
-fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+/// The name of a column or its place: text, or a whole number as the text that it is written as.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct ColumnText(#[serde(deserialize_with = "column")] String);
+
+fn column<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     struct TextOrNumber;
     impl Visitor<'_> for TextOrNumber {
         type Value = String;
@@ -213,6 +221,18 @@ fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, 
         }
     }
     deserializer.deserialize_any(TextOrNumber)
+}
+
+fn columns<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    Ok(Vec::<ColumnText>::deserialize(deserializer)?.into_iter().map(|ColumnText(text)| text).collect())
+}
+
+fn column_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "anyOf": [{ "type": "string" }, { "type": "integer", "minimum": 0 }] })
+}
+
+fn columns_schema(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "array", "items": column_schema(generator) })
 }
 
 #[cfg(test)]
@@ -238,6 +258,7 @@ mod tests {
         assert_eq!(read(r#"{"header": "no"}"#).header, Header::No);
         assert_eq!(read(r#"{"delimiter": ";"}"#).delimiter, Delimiter::Semicolon);
         assert_eq!(read(r#"{"delimiter": "tab", "label": 17}"#).label, "17");
+        assert_eq!(read(r#"{"ignore": [1, "last"]}"#).ignore, ["1", "last"]);
         let options = read(r#"{"delimiter": "bar"}"#);
         assert_eq!(serde_json::from_value::<CsvOptions>(serde_json::to_value(&options).unwrap()).unwrap(), options);
     }

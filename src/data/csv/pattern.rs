@@ -233,6 +233,11 @@ impl Family {
         self.numbers.is_sorted_by(|a, b| key(a) < key(b))
     }
 
+    /// Whether the text before the one of two numbers is `x`, and before the other `y`.
+    fn is_of_x_and_y(&self, places: [usize; 2]) -> bool {
+        places.iter().all(|&place| matches!(word_before(&self.texts[place]).as_deref(), Some("x" | "y")))
+    }
+
     /// What the family says about images of a shape.
     fn tells(&self, shape: ImageShape) -> Inferred {
         use Counts::{Channels, Columns, Pixels, Rows};
@@ -254,8 +259,12 @@ impl Family {
                 // Without a word about it, the number that changes fastest is that of the column.
                 let is_rows_first = named.or_else(|| self.is_in_order(&places).then_some(true));
                 let (height, width) = if is_rows_first == Some(false) { (second, first) } else { (first, second) };
+                // Programmers call a row `x` as well: if it changes more slowly than `y`, it may be one.
+                let x_to_y = if named == Some(true) { [b, a] } else { [a, b] };
+                let is_doubtful = named.is_some() && self.is_of_x_and_y([a, b]) && self.is_in_order(&x_to_y);
                 match is_rows_first {
                     Some(_) if (height, width) != (shape.height, shape.width) => Inferred::OtherGrid { height, width },
+                    Some(_) if is_doubtful && height == width => Inferred::Unclear(vec![rows_first, columns_first]),
                     Some(true) => Inferred::Pattern(rows_first),
                     Some(false) => Inferred::Pattern(columns_first),
                     None if fits => Inferred::Unclear(vec![rows_first, columns_first]),
@@ -287,12 +296,17 @@ impl Family {
 
 /// What a number counts, told by the text before it: `row`, `y`, `col`, `x` and the like.
 fn axis_of(text: &str) -> Option<Counts> {
-    let word = text.rsplit(|c: char| !c.is_ascii_alphabetic()).find(|word| !word.is_empty())?.to_ascii_lowercase();
-    match word.as_str() {
+    match word_before(text)?.as_str() {
         "row" | "r" | "y" | "h" => Some(Counts::Rows),
         "column" | "col" | "c" | "x" | "w" => Some(Counts::Columns),
         _ => None,
     }
+}
+
+/// The last word of the text before a number.
+fn word_before(text: &str) -> Option<String> {
+    let word = text.rsplit(|c: char| !c.is_ascii_alphabetic()).find(|word| !word.is_empty())?;
+    Some(word.to_ascii_lowercase())
 }
 
 /// The text around the numbers of a name, and the numbers; `None` if there are none, or too many.
@@ -344,6 +358,19 @@ pub(super) fn grid<'a>(names: impl Iterator<Item = &'a str>) -> Option<(usize, u
     });
     let first = grids.next()?;
     grids.next().is_none().then_some(first)
+}
+
+/// The places of the names that count one by one, in their order: those of the largest family, if it does.
+pub(super) fn counting(names: &[&str]) -> Vec<usize> {
+    let family = Family::all(names.iter().copied()).into_iter().max_by_key(|family| family.numbers.len());
+    let Some(family) = family else { return Vec::new() };
+    let [(place, ..)] = *family.varying().as_slice() else { return Vec::new() };
+    let follows = |pair: &[Vec<usize>]| pair[0][place].checked_add(1) == Some(pair[1][place]);
+    if !family.numbers.windows(2).all(follows) {
+        return Vec::new();
+    }
+    let is_of_family = |name: &str| taken_apart(name).is_some_and(|(texts, _)| texts == family.texts);
+    names.iter().enumerate().filter(|(_, name)| is_of_family(name)).map(|(place, _)| place).collect()
 }
 
 /// The pattern that most of the names follow, if they end in numbers.
@@ -399,6 +426,11 @@ mod tests {
             ("id9,p4,p1,p3,p2,x", "p{n}"),
             ("28x28_1,28x28_2,28x28_3,28x28_4", "28x28_{n}"),
             ("x0y0,x1y0,x0y1,x1y1", "x{column}y{row}"),
+            ("x0y0,x0y1,x1y0,x1y1", "unclear 2"),
+            ("y0x0,y1x0,y0x1,y1x1", "unclear 2"),
+            ("y0x0,y0x1,y1x0,y1x1", "y{row}x{column}"),
+            ("x1y1,x0y0,x0y1,x1y0", "x{column}y{row}"),
+            ("r0c0,r1c0,r0c1,r1c1", "r{row}c{column}"),
             ("r1c1,r1c2,r2c1,r2c2", "r{row}c{column}"),
             ("1x1,2x1,1x2,2x2", "unclear 2"),
             ("p1,p2,p3,p5", "nothing"),
@@ -415,7 +447,14 @@ mod tests {
         assert_eq!(inferred("0_0_0,0_0_1,0_1_0,0_1_1,1_0_0,1_0_1,1_1_0,1_1_1", 2, 2, 2), "unclear 2");
         let channels_last = "0_0_0,0_0_1,0_0_2,0_1_0,0_1_1,0_1_2,1_0_0,1_0_1,1_0_2,1_1_0,1_1_1,1_1_2";
         assert_eq!(inferred(channels_last, 3, 2, 2), "{row}_{column}_{channel}");
+        assert_eq!(inferred("x0y0,x0y1,x1y0,x1y1,x2y0,x2y1", 1, 2, 3), "x{column}y{row}", "the shape tells");
+        assert_eq!(inferred("x0y0,x0y1,x0y2,x1y0,x1y1,x1y2", 1, 2, 3), "3 by 2");
         assert_eq!(grid("label,1x1,1x2,1x3,2x1,2x2,2x3".split(',')), Some((2, 3)));
         assert_eq!(grid("label,pixel1,pixel2,pixel3,pixel4".split(',')), None);
+        assert_eq!(counting(&["id", "V3", "V4", "shop", "V5"]), [1, 2, 4]);
+        assert_eq!(counting(&["0", "1", "2"]), [0, 1, 2]);
+        for none in [&["V1", "V3"][..], &["V2", "V1"], &["a", "b"], &["p_0_0", "p_0_1", "p_1_0"], &["V1"], &[]] {
+            assert_eq!(counting(none), [0; 0], "{none:?}");
+        }
     }
 }

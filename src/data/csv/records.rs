@@ -9,8 +9,6 @@ use std::ops::Range;
 use ::csv::ByteRecord;
 use memchr::{memchr, memchr3};
 
-use super::reader;
-
 /// The byte order mark of UTF-8, which may stand before the first record.
 pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -27,7 +25,7 @@ pub const HEAD_BYTES: usize = 1 << 20;
 /// is whole. As long as `bytes` hold [`HEAD_ROWS`] records, [`HEAD_BYTES`], or all there is, the answer does not depend on how many
 /// more they hold.
 pub fn head(bytes: &[u8], at_end: bool) -> Vec<ByteRecord> {
-    let mut records = Vec::new();
+    let (mut records, mut cell) = (Vec::new(), Vec::new());
     let mut at = 0;
     while records.len() < HEAD_ROWS {
         let rest = &bytes[at.min(bytes.len())..];
@@ -35,19 +33,43 @@ pub fn head(bytes: &[u8], at_end: bool) -> Vec<ByteRecord> {
         if at + range.end > HEAD_BYTES && !records.is_empty() {
             break;
         }
-        records.push(record(&rest[range.clone()]));
+        let mut record = ByteRecord::new();
+        read_record(&rest[range.clone()], &mut record, &mut cell);
+        records.push(record);
         at += range.end + 1;
     }
     records
 }
 
-/// One record by the `csv` crate.
-pub(super) fn record(bytes: &[u8]) -> ByteRecord {
-    let mut record = ByteRecord::new();
-    // The blank line keeps it from being taken for the first of a file, where a byte order mark may stand.
-    let text = std::io::Read::chain(b"\n".as_slice(), bytes);
-    reader(text).read_byte_record(&mut record).expect("reading from memory does not fail");
-    record
+/// Reads a record, without what ends it, as the `csv` crate would, which needs a reader and its buffer for each. `cell` is memory to
+/// work in.
+pub fn read_record(row: &[u8], record: &mut ByteRecord, cell: &mut Vec<u8>) {
+    record.clear();
+    let find = |byte, from: usize| memchr(byte, &row[from..]).map_or(row.len(), |distance| from + distance);
+    let mut at = 0;
+    loop {
+        cell.clear();
+        if row.get(at) == Some(&b'"') {
+            at += 1;
+            loop {
+                let quote = find(b'"', at);
+                cell.extend_from_slice(&row[at..quote]);
+                at = (quote + 1).min(row.len());
+                if row.get(at) != Some(&b'"') {
+                    break;
+                }
+                cell.push(b'"'); // a doubled quote stands for one
+                at += 1;
+            }
+        }
+        let end = find(b',', at);
+        cell.extend_from_slice(&row[at..end]);
+        record.push_field(cell);
+        if end == row.len() {
+            return;
+        }
+        at = end + 1;
+    }
 }
 
 /// The first record in `bytes`, without what ends it; `None` if its end is not there.
@@ -176,6 +198,17 @@ mod tests {
         #[test]
         fn records_are_those_of_the_csv_crate(text in "\u{feff}?([ab0,\"\r\n]|\r\n|,\"|\",|\u{feff}){0,60}") {
             prop_assert_eq!(split(text.as_bytes()), parse(text.as_bytes()));
+        }
+
+        #[test]
+        fn cells_are_those_of_the_csv_crate(text in "([ab0,\"\r\n]|\"\"|,\"|\",){0,40}") {
+            let bytes = text.as_bytes();
+            if let Some(range) = first_record(bytes).or_else(|| last_record(bytes)) {
+                let (mut found, mut cell) = (ByteRecord::new(), Vec::new());
+                read_record(&bytes[range.clone()], &mut found, &mut cell);
+                let expected = reader(&bytes[range]).byte_records().next().unwrap().unwrap();
+                prop_assert_eq!(found.iter().collect::<Vec<_>>(), expected.iter().collect::<Vec<_>>());
+            }
         }
     }
 }

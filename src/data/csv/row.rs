@@ -66,6 +66,9 @@ impl CsvLayout {
             Ok(value) if (0.0..=255.0).contains(&value) && whole(cell).is_none() => {
                 "is not a pixel: a whole number from 0 to 255 is expected; round fractions first"
             }
+            Err(_) if is_number(text) => {
+                "is not a pixel: a whole number from 0 to 255 is expected; write numbers without a decimal comma"
+            }
             _ => "is not a pixel: a whole number from 0 to 255 is expected",
         }
     }
@@ -207,12 +210,13 @@ mod tests {
         insta::assert_snapshot!(error("0,1,2,0.7"), @"row 2 (line 3), column 4 (`pixel3`): `0.7` is not a pixel: a whole number from 0 to 255 is expected; if the table holds fractions of 1, multiply them by 255 and round them first");
         insta::assert_snapshot!(error("label,pixel1,pixel2,pixel3"), @"row 2 (line 3), column 2 (`pixel1`): `pixel1` is not a pixel: the row repeats the header");
         insta::assert_snapshot!(error("0,\u{1b}[31m,2,3"), @r"row 2 (line 3), column 2 (`pixel1`): `\u{1b}[31m` is not a pixel: a whole number from 0 to 255 is expected");
+        insta::assert_snapshot!(error("0,1,\"2,0\",3"), @"row 2 (line 3), column 3 (`pixel2`): `2,0` is not a pixel: a whole number from 0 to 255 is expected; write numbers without a decimal comma");
         insta::assert_snapshot!(error("0,1,,3"), @"row 2 (line 3), column 3 (`pixel2`): an empty cell is not a pixel: a whole number from 0 to 255 is expected");
         insta::assert_snapshot!(error("3,1,2,3"), @"row 2 (line 3), column 1 (`label`): `3` is not a label: a number from 0 to 2 or the name of a class is expected");
         insta::assert_snapshot!(error("Hat,1,2,3"), @"row 2 (line 3), column 1 (`label`): `Hat` is not a label: a number from 0 to 2 or the name of a class is expected");
         insta::assert_snapshot!(error("0,1,2"), @"row 2 (line 3), column 4 (`pixel3`): the row has 3 cells, 4 are expected");
         insta::assert_snapshot!(error("0,1,2,3,4"), @"row 2 (line 3), column 5: the row has 5 cells, 4 are expected");
-        assert_eq!(parse(b"0,1,2,5\n0,1,2,x\n").unwrap_err().row, 2, "rows count from 1 without a header too");
+        assert_eq!(parse(b"0,9,2,200\n0,1,2,x\n").unwrap_err().row, 2, "rows count from 1 without a header too");
     }
 
     #[test]

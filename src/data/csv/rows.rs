@@ -6,8 +6,7 @@ use std::io::{self, Read};
 use ::csv::{ByteRecord, Position};
 use memchr::memchr_iter;
 
-use super::records::{is_open, record};
-use super::{BYTE_ORDER_MARK, HEAD_BYTES, HEAD_ROWS, LONGEST_ROW, first_record, head, last_record};
+use super::{BYTE_ORDER_MARK, HEAD_BYTES, HEAD_ROWS, LONGEST_ROW, first_record, head, is_open, last_record, read_record};
 
 /// How much is read at once.
 const CHUNK: usize = 1 << 18;
@@ -72,13 +71,12 @@ pub enum RowsError {
 }
 
 impl Row<'_> {
-    /// The row by the `csv` crate, with its place.
-    pub fn record(&self) -> ByteRecord {
-        let mut record = record(self.bytes);
+    /// Reads its cells into `record`, with its place; `cell` is memory to work in.
+    pub fn read(&self, record: &mut ByteRecord, cell: &mut Vec<u8>) {
+        read_record(self.bytes, record, cell);
         let mut position = Position::new();
         position.set_line(self.extent.line).set_record(self.extent.record);
         record.set_position(Some(position));
-        record
     }
 }
 
@@ -98,6 +96,13 @@ impl<R: Read> Rows<R> {
             let bytes = &self.ahead[..];
             let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
             let (length, records) = (bytes.len(), head(bytes, self.at_end));
+            if self.at_end
+                && first_record(bytes).is_none()
+                && let Some(range) = last_record(bytes)
+            {
+                // What a first row tells that swallows the whole table would be wrong.
+                self.check_closed(self.ahead.len() - length + range.start)?;
+            }
             if self.at_end || records.len() >= HEAD_ROWS || (length >= HEAD_BYTES && !records.is_empty()) {
                 return Ok(records);
             }
@@ -229,8 +234,10 @@ mod tests {
         let mut rows = Rows::new(Slow(text));
         let head = rows.head().map_err(|error| error.to_string())?;
         let mut found: Vec<Vec<Vec<u8>>> = Vec::new();
+        let (mut record, mut cell) = (ByteRecord::new(), Vec::new());
         while let Some(row) = rows.next_row().map_err(|error| error.to_string())? {
-            found.push(row.record().iter().map(<[u8]>::to_vec).collect());
+            row.read(&mut record, &mut cell);
+            found.push(record.iter().map(<[u8]>::to_vec).collect());
         }
         let head: Vec<Vec<Vec<u8>>> = head.iter().map(|record| record.iter().map(<[u8]>::to_vec).collect()).collect();
         assert_eq!(head, found[..head.len()]);
@@ -255,6 +262,10 @@ mod tests {
             error,
             "a quote in the row that begins on line 3 is never closed; the row would go on to the end of the file (line 5)"
         );
+        for (text, lines) in [("\"a,b\n1,2\n3,4\n", (1, 3)), ("\u{feff}\n\na,\"b\n1,2", (3, 4))] {
+            let error = Rows::new(text.as_bytes()).head().unwrap_err();
+            assert!(matches!(error, RowsError::Unclosed { line, last_line } if (line, last_line) == lines), "{error}");
+        }
         let endless = io::Cursor::new(b"a,b\n1,\"").chain(io::repeat(b'x'));
         let mut rows = Rows::new(endless);
         rows.head().unwrap();

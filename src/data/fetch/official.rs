@@ -193,7 +193,7 @@ fn read(images: &Path, count: usize, progress: &dyn Progress) -> Result<Labelled
     let reader = Format::Idx.reader().context("IDX files have a reader")?;
     let found = match reader.read(images, &request) {
         Ok(found) => LabelledImages::new(shape, found.pixels, found.labels)?,
-        Err(ReadError::Problems(problems)) => return Err(anyhow::Error::from(problems).into()),
+        Err(ReadError::Problems(problems, _)) => return Err(anyhow::Error::from(problems).into()),
         Err(ReadError::Other(error)) => return Err(error),
     };
     let (found_counts, expected) = (found.class_counts(classes.len()), vec![count / classes.len(); classes.len()]);

@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use ::csv::ByteRecord;
 use anyhow::Context;
 
 use super::{ImageFormat, Images, Problems, ReadError, Request};
@@ -55,12 +56,15 @@ impl Table {
             label: LabelColumn::Required,
             passthrough: &[],
         };
-        let layout = CsvLayout::new(&head, &wanted).map_err(|error| Problems::one(path, error.in_words(in_yaml)))?;
+        let mut notes: Vec<String> = dialect.notes().iter().map(|note| note.in_words(in_yaml)).collect();
+        let layout = match CsvLayout::new(&head, &wanted) {
+            Ok(layout) => layout,
+            Err(error) => return Err(ReadError::Problems(Problems::one(path, error.in_words(in_yaml)), notes)),
+        };
         if layout.has_header() {
             rows.next_row().map_err(|error| failure(path, error))?;
         }
-        let told = dialect.notes();
-        let notes = told.iter().chain(layout.notes()).map(|note| note.in_words(in_yaml)).collect();
+        notes.extend(layout.notes().iter().map(|note| note.in_words(in_yaml)));
         Ok(Self { rows, layout, notes })
     }
 }
@@ -86,6 +90,7 @@ impl ImageFormat for Csv {
         let mut images = Images::default();
         let mut problems = Problems::default();
         let (mut image, mut passed) = (vec![0; request.shape.pixels()], Cells::default());
+        let (mut record, mut cell) = (ByteRecord::new(), Vec::new());
         while !problems.is_full() {
             let row: Row<'_> = match rows.next_row() {
                 Ok(Some(row)) => row,
@@ -103,7 +108,10 @@ impl ImageFormat for Csv {
             let quick = plain.as_mut().and_then(|plain| plain.parse(row.bytes, request.classes, &mut image, &mut passed));
             let label = match quick {
                 Some(label) => Ok(label),
-                None => layout.parse_row(&row.record(), request.classes, &mut image),
+                None => {
+                    row.read(&mut record, &mut cell);
+                    layout.parse_row(&record, request.classes, &mut image)
+                }
             };
             match label {
                 Ok(Some(label)) => {
@@ -124,7 +132,7 @@ impl ImageFormat for Csv {
             problems.push(path, error.in_words(in_yaml));
         }
         if !problems.is_empty() {
-            return Err(problems.into());
+            return Err(ReadError::Problems(problems, notes));
         }
         if images.labels.is_empty() {
             return Err(Problems::one(path, "the file has a header and no rows").into());

@@ -240,7 +240,7 @@ pub(super) mod tests {
         crate::fs::write(&path, bytes).unwrap();
         let values = Array::head(open(&path).unwrap(), &path).and_then(|array| array.read(&path, &Silent));
         values.map_err(|error| match error {
-            ReadError::Problems(problems) => problems.to_string().replace(&format!("{}: ", quote::path(&path)), ""),
+            ReadError::Problems(problems, _) => problems.to_string().replace(&format!("{}: ", quote::path(&path)), ""),
             ReadError::Other(error) => error.to_string(),
         })
     }

@@ -125,8 +125,8 @@ pub(super) struct Images {
 /// Why a path was not read.
 #[derive(Debug)]
 pub(super) enum ReadError {
-    /// What is wrong with it, at most [`Problems::MOST`] of them.
-    Problems(Problems),
+    /// What is wrong with it, at most [`Problems::MOST`] of them, and what was found or decided before, as in [`Images::told`].
+    Problems(Problems, Vec<String>),
     /// Something else: an interruption, or the system's reason.
     Other(DataError),
 }
@@ -139,7 +139,7 @@ impl<E: Into<DataError>> From<E> for ReadError {
 
 impl From<Problems> for ReadError {
     fn from(problems: Problems) -> Self {
-        Self::Problems(problems)
+        Self::Problems(problems, Vec::new())
     }
 }
 

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use repeats::{Repeat, Repeats};
 pub use report::{MergeReport, MergedFile};
 
-use super::csv::CsvOptions;
+use super::csv::{Advised, CsvOptions, in_yaml};
 use super::files::FileList;
 use super::format::{Format, Images, Problems, ReadError, Request, shape_told};
 use super::pattern::Patterns;
@@ -227,7 +227,7 @@ fn read_all(sources: &[Source], request: &Request<'_>, folder: &Path, list: Opti
             // First, because a file that was replaced is to be called that, whatever is wrong with what is there now.
             let digests = digests(source, &seen, images.is_ok(), list)?;
             let images = images?;
-            let path = source.path.strip_prefix(folder).unwrap_or(&source.path).to_owned();
+            let path = within(folder, &source.path).to_owned();
             request.progress.advance(done.fetch_add(1, Ordering::Relaxed) + 1, &path.to_string_lossy());
             let blake3 = match digests.as_slice() {
                 [(_, one)] => *one,
@@ -238,17 +238,40 @@ fn read_all(sources: &[Source], request: &Request<'_>, folder: &Path, list: Opti
         })
         .collect();
     let (mut files, mut read, mut problems) = (Vec::new(), BTreeMap::new(), Problems::default());
-    for result in results {
+    let (mut told, mut guess) = (Vec::new(), None);
+    for (source, result) in sources.iter().zip(results) {
         match result {
             Ok((file, images, digests)) => {
+                told.push((source, images.told.clone()));
+                if let Some(layout) = &images.layout
+                    && let Some(is_first) = layout.guess()
+                    && *guess.get_or_insert(is_first) != is_first
+                {
+                    let error = layout.unclear_label("the rows of this file say otherwise than those of another");
+                    problems.push(&source.path, error.in_words(in_yaml));
+                }
                 files.push((file, images));
                 read.extend(digests);
             }
-            Err(ReadError::Problems(found)) => problems.extend(found),
+            Err(ReadError::Problems(found, notes)) => {
+                told.push((source, notes));
+                problems.extend(found);
+            }
             Err(ReadError::Other(error)) => return Err(error),
         }
     }
-    if problems.is_empty() { Ok((files, read)) } else { Err(anyhow::Error::from(problems).into()) }
+    if problems.is_empty() {
+        return Ok((files, read));
+    }
+    // What was decided about the files may explain what is wrong with them.
+    for line in report::told(told.iter().map(|(source, told)| (within(folder, &source.path), told.as_slice()))) {
+        request.progress.warn(&line);
+    }
+    Err(anyhow::Error::from(problems).into())
+}
+
+fn within<'a>(folder: &Path, path: &'a Path) -> &'a Path {
+    path.strip_prefix(folder).unwrap_or(path)
 }
 
 /// The digest of each file that a source consists of, as it was read; checked against the list. A reader that has met a

@@ -57,7 +57,10 @@ impl MergeReport {
             test: data.test.as_ref().map(|test| test.class_counts(classes)),
             duplicates,
             overlap,
-            notes: told(&files).into_iter().chain(differing_columns(&files)).collect(),
+            notes: told(files.iter().map(|(file, images)| (file.path.as_path(), images.told.as_slice())))
+                .into_iter()
+                .chain(differing_columns(&files))
+                .collect(),
             files: files.into_iter().map(|(file, _)| file).collect(),
         };
         report.note_repeats();
@@ -105,18 +108,18 @@ impl MergeReport {
 }
 
 /// What is to be told of the files, each sentence once, with the first file that it is about.
-fn told(files: &[(MergedFile, Images)]) -> Vec<String> {
-    let mut sentences: Vec<(&str, &MergedFile, usize)> = Vec::new();
-    for (file, images) in files {
-        for sentence in &images.told {
+pub(super) fn told<'a>(files: impl Iterator<Item = (&'a Path, &'a [String])>) -> Vec<String> {
+    let mut sentences: Vec<(&str, &Path, usize)> = Vec::new();
+    for (path, told) in files {
+        for sentence in told {
             match sentences.iter_mut().find(|(known, ..)| known == sentence) {
                 Some((.., others)) => *others += 1,
-                None => sentences.push((sentence, file, 0)),
+                None => sentences.push((sentence, path, 0)),
             }
         }
     }
-    let line = |(sentence, file, others): (&str, &MergedFile, usize)| {
-        let first = excerpt_of(&file.path.to_string_lossy(), LONGEST_PATH);
+    let line = |(sentence, path, others): (&str, &Path, usize)| {
+        let first = excerpt_of(&path.to_string_lossy(), LONGEST_PATH);
         match others {
             0 => format!("`{first}`: {sentence}"),
             1 => format!("`{first}` and 1 more file: {sentence}"),

@@ -106,6 +106,56 @@ fn every_problem_of_every_file_is_named_up_to_twenty() {
 }
 
 #[test]
+fn what_was_decided_is_told_when_a_merge_fails() {
+    struct Listener(std::sync::Mutex<Vec<String>>);
+    impl Progress for Listener {
+        fn begin(&self, _what: &str, _total: u64, _unit: &str) {}
+        fn advance(&self, _done: u64, _message: &str) {}
+        fn note(&self, _line: &str) {}
+        fn warn(&self, line: &str) {
+            self.0.lock().unwrap().push(line.to_owned());
+        }
+        fn interrupted(&self) -> bool {
+            false
+        }
+    }
+    let case = Case::new(TWO_CLASSES)
+        .file("p1.csv", "90,200,0\n80,7,1\n300,7,1\n")
+        .file("p2.csv", "pixel1;pixel2;label\n1;2;0\n")
+        .file("t.csv", "pixel1;pixel3;label\n1;2;0\n");
+    let options: MergeOptions = serde_json::from_value(case.options.clone()).unwrap();
+    let listener = Listener(std::sync::Mutex::default());
+    let error = merge(&options, case.dir.path(), None, &listener).unwrap_err().to_string();
+    assert!(error.contains("`300` is not a pixel") && error.contains("`pixel2` is missing"), "{error}");
+    insta::assert_snapshot!(listener.0.into_inner().unwrap().join("\n"), @r#"
+    `p1.csv`: the label is taken from the last column; if it is the first, set `columns: { label: "first" }`
+    `p2.csv` and 1 more file: columns are separated by semicolons; if that is wrong, set `columns: { delimiter: comma }`
+    "#);
+}
+
+#[test]
+fn files_that_tell_different_places_of_the_label_are_refused() {
+    let first = "1,90,200\n0,80,7\n1,4,99\n";
+    let last = "90,200,0\n80,7,1\n77,6,1\n";
+    let case = Case::new(TWO_CLASSES).file("p1.csv", first).file("t.csv", first);
+    case.run().unwrap();
+    let case = case.file("t.csv", last);
+    insta::assert_snapshot!(case.error(), @r#"`DIR/t.csv`: the label can be in the first column or in the last: the rows of this file say otherwise than those of another; if it is in the first, set `columns: { label: "first" }`; if it is in the last, set `columns: { label: "last" }`"#);
+    case.file("p1.csv", last).run().unwrap();
+}
+
+#[test]
+fn files_of_one_class_each_are_refused_where_the_label_may_be_last() {
+    let of_class = |class: usize| (0..5).map(|row| format!("0,{},{class}\n", 90 + row)).collect::<String>();
+    let options = r#"{"train": "p*", "classes": ["Bag", "Coat"]}"#;
+    let case = Case::new(options).file("p0.csv", of_class(0)).file("p1.csv", of_class(1));
+    assert_eq!(case.error().matches("nearly all rows of each hold the same").count(), 2, "{}", case.error());
+    let options = r#"{"train": "p*", "classes": ["Bag", "Coat"], "columns": {"label": "last"}}"#;
+    let merged = Case::new(options).file("p0.csv", of_class(0)).file("p1.csv", of_class(1)).run().unwrap();
+    assert_eq!(merged.report.train, [5, 5]);
+}
+
+#[test]
 fn idx_pairs_are_merged() {
     let images = idx_bytes(&[2, 1, 2], &[1, 2, 3, 4]);
     let case = Case::new(r#"{"train": "a-images-idx3-ubyte.gz", "classes": ["Bag", "Coat"]}"#)
@@ -224,7 +274,7 @@ fn what_has_no_end_is_refused_before_it_is_read() {
 #[test]
 fn repeated_images_are_counted() {
     let merged = Case::new(TWO_CLASSES)
-        .file("p1.csv", "0,1,2\n1,3,4\n0,1,2\n1,1,2\n")
+        .file("p1.csv", "0,1,3\n1,3,4\n0,1,3\n1,1,3\n")
         .file("t.csv", "0,3,4\n0,5,6\n1,3,4\n")
         .run()
         .unwrap();
@@ -244,11 +294,11 @@ test images that are also training images: 2, of these with another label: 1
 
 #[test]
 fn classes_that_nobody_names_are_numbers() {
-    let case = Case::new(r#"{"train": "p.csv"}"#).file("p.csv", "2,1,2\n0,3,4\n");
-    let merged = case.check(&[(2, [1, 2]), (0, [3, 4])]);
+    let case = Case::new(r#"{"train": "p.csv"}"#).file("p.csv", "2,90,200\n0,30,140\n");
+    let merged = case.check(&[(2, [90, 200]), (0, [30, 140])]);
     assert_eq!(merged.data.info.classes, ["0", "1", "2"]);
     insta::assert_snapshot!(merged.report.notes.join("\n"), @"there are no training images of the class `1`");
-    insta::assert_snapshot!(Case::new(r#"{"train": "p.csv"}"#).file("p.csv", "0,1,2\n").error(), @"the labels name the classes, as nothing else does: there must be at least 2 classes, not 1; name every class, in the order of the labels");
+    insta::assert_snapshot!(Case::new(r#"{"train": "p.csv"}"#).file("p.csv", "0,1,200\n").error(), @"the labels name the classes, as nothing else does: there must be at least 2 classes, not 1; name every class, in the order of the labels");
     insta::assert_snapshot!(Case::new(r#"{"train": "p.csv", "classes": ["a", "a"]}"#).file("p.csv", "0,1,2\n").error(), @"two classes are called `a`, 0 and 1; give each class a name of its own");
     insta::assert_snapshot!(Case::new(r#"{"train": "p.csv", "image": null}"#).file("p.csv", "0,1,2\n").error(), @"nothing says what shape the images have; add `image: { channels: 1, height: 28, width: 28 }`, or as it is");
 }
