@@ -113,7 +113,9 @@ impl Input {
         } else {
             (dialect.normalise(whole), compression.is_some())
         };
-        Ok(Opened { reader, watch: is_watched.then_some(Watch(seen)), notes: dialect.notes() })
+        let notes = dialect.notes();
+        let dialect = compression.is_none().then_some(dialect);
+        Ok(Opened { reader, watch: is_watched.then_some(Watch(seen)), dialect, notes })
     }
 }
 
@@ -138,6 +140,8 @@ pub(super) struct Opened<'a> {
     pub(super) reader: Box<dyn Read + Send + 'a>,
     /// What is read of it as it lies on disk, if that is something else.
     pub(super) watch: Option<Watch>,
+    /// How its text lies on disk; `None` if it is compressed.
+    pub(super) dialect: Option<Dialect>,
     /// What was found about how it is written down.
     pub(super) notes: Vec<Note>,
 }
