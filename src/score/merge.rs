@@ -57,9 +57,10 @@ pub fn merge_shards(
     }
     let (place, list) = (file_at(output)?, rejects.map(file_at).transpose()?);
     let digests: Vec<Digest> = pieces.iter().map(|piece| piece.manifest.output.digest).collect();
-    let (journal, is_left) = Journal::open_afresh(&place, &digests)?;
+    let (mut journal, is_left) = Journal::open_afresh(&place)?;
     let earlier = Earlier { is_left, goes_on: false, rejects_at: None };
     let leftovers = make_room(output, &place, list.as_deref(), &journal, earlier)?;
+    journal.begin(&digests)?;
     let total = pieces.iter().map(|piece| fs::stamp(&piece.path).map_or(0, |stamp| stamp.bytes)).sum();
     progress.begin("merging", total, "bytes");
     let merged =

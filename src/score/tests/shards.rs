@@ -107,3 +107,20 @@ fn what_all_shards_reject_counts_together() {
     let error = merge(&workshop, &["s1", "s2"]).unwrap_err().to_string();
     assert_eq!(error, "5 rows of all shards cannot be scored, and at most 4 may");
 }
+
+#[test]
+fn a_merge_that_was_killed_in_the_first_line_of_its_journal_blocks_nothing() {
+    let workshop = Workshop::new();
+    for index in 1..=2 {
+        score(request(&workshop, &format!("s{index}"), Some((index, 2))), &Silent).unwrap();
+    }
+    merge(&workshop, &["s1", "s2"]).unwrap();
+    let expected = all(&workshop);
+    let digest = Digest::of_bytes(b"s1");
+    let line = format!("{digest} [\"{digest}\",\"{digest}\"]\n");
+    for length in [10, 64, 65, 66, 90, line.len() - 1] {
+        fs::write(&workshop.path("all.csv.journal"), &line[..length]).unwrap();
+        merge(&workshop, &["s1", "s2"]).unwrap();
+        assert!(all(&workshop) == expected && !workshop.path("all.csv.journal").exists(), "{length}");
+    }
+}
