@@ -27,7 +27,7 @@ pub use kind::{Kind, canonical, ensure_file, is_link, kind, list};
 pub use measured::{Measured, bytes_at};
 pub use output::{AtomicFile, GrowingFile, append_line, is_plain, open_append, open_stream, remove_abandoned};
 pub use partial::sweep;
-pub use place::{Place, is_same, place};
+pub use place::{Place, ignores_case, is_same, place};
 pub use sealed::{read_sealed, write_sealed};
 pub use stamp::{Stamp, stamp};
 
