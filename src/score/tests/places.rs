@@ -161,6 +161,31 @@ fn a_folder_as_an_output_is_refused_at_the_start() {
     assert!(!workshop.path("o.csv.journal").exists() && !workshop.path("o.csv.partial").exists());
 }
 
+#[test]
+fn a_manifest_that_could_not_be_a_file_is_refused_at_the_start() {
+    let (workshop, model) = workshop();
+    symlink("/dev/null", workshop.path("o.csv.manifest.json")).unwrap();
+    let before = files(&workshop);
+    let error = score(request(&workshop, &model, "o.csv", None), &Never).unwrap_err();
+    assert!(matches!(&error, ScoreError::Invalid(text) if text.contains("o.csv.manifest.json` is no plain file")), "{error}");
+    assert!(files(&workshop) == before);
+}
+
+/// Does not let anything be scored.
+struct Never;
+
+impl Progress for Never {
+    fn begin(&self, what: &str, _total: u64, _unit: &str) {
+        panic!("{what} began");
+    }
+    fn advance(&self, _done: u64, _message: &str) {}
+    fn note(&self, _line: &str) {}
+    fn warn(&self, _line: &str) {}
+    fn interrupted(&self) -> bool {
+        false
+    }
+}
+
 /// What an earlier run into `o.csv` was, with another list of rejects.
 fn identity(workshop: &Workshop, model: &Loaded) -> Identity {
     Identity {
