@@ -115,8 +115,13 @@ fn pieces(shards: &[PathBuf]) -> Result<Vec<Piece>, ScoreError> {
     let invalid = |text: String| Err(ScoreError::Invalid(text));
     let mut pieces: Vec<Piece> = Vec::new();
     for path in shards {
-        let manifest: Manifest = fs::read_json(&Manifest::path(path)).with_context(|| {
-            format!("a shard is merged with the help of its manifest, and that of `{}` is not there", path.display())
+        let place = Manifest::path(path);
+        let text = fs::read(&place).with_context(|| {
+            format!("a shard is merged with the help of its manifest, and that of `{}` cannot be read", path.display())
+        })?;
+        let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| {
+            let place = place.display();
+            ScoreError::Damaged(format!("`{place}` is damaged: {error}; score this shard again"))
         })?;
         let Some(record) = manifest.shard.clone() else {
             return invalid(format!("`{}` is no shard: it holds all rows", path.display()));

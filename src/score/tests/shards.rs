@@ -95,6 +95,15 @@ fn shards_that_do_not_belong_together_are_refused() {
     let error = merge(&workshop, &["s1", "s2", "s3"]).unwrap_err();
     assert!(matches!(&error, ScoreError::Damaged(text) if text.contains("s2.csv` is not what")), "{error}");
     assert!(!workshop.path("all.csv").exists() && !workshop.path("all.csv.manifest.json").exists());
+
+    let whole = fs::read_text(&workshop.path("s2.csv.manifest.json")).unwrap();
+    fs::write(&workshop.path("s2.csv.manifest.json"), &whole[..whole.len() / 2]).unwrap();
+    let error = merge(&workshop, &["s1", "s2", "s3"]).unwrap_err();
+    assert!(matches!(&error, ScoreError::Damaged(text) if text.contains("s2.csv.manifest.json` is damaged")), "{error}");
+    fs::remove(&workshop.path("s2.csv.manifest.json")).unwrap();
+    let error = merge(&workshop, &["s1", "s2", "s3"]).unwrap_err();
+    assert!(matches!(&error, ScoreError::Failed(_)), "{error}");
+    assert!(error.to_string().contains("that of `") && error.to_string().contains("cannot be read"), "{error}");
 }
 
 #[test]
