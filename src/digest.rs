@@ -1,6 +1,7 @@
 //! Digests: BLAKE3 content hashes that name artifacts and make stage keys.
 
 use std::fmt;
+use std::io::{self, BufRead, Read, Write};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -25,7 +26,7 @@ impl Digest {
     ///
     /// # Errors
     /// Those of the reader.
-    pub fn of_reader(reader: impl std::io::Read) -> std::io::Result<Self> {
+    pub fn of_reader(reader: impl Read) -> io::Result<Self> {
         let mut hasher = blake3::Hasher::new();
         hasher.update_reader(reader)?;
         Ok(Self(*hasher.finalize().as_bytes()))
@@ -50,6 +51,49 @@ impl Digester {
     /// The digest of all pieces so far.
     pub fn digest(&self) -> Digest {
         Digest(*self.0.finalize().as_bytes())
+    }
+}
+
+impl Write for Digester {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A reader of `source` that writes what is read to `sink` as well. Only for sinks that cannot fail, such as a [`Digester`].
+#[derive(Debug)]
+pub struct Tap<R, W> {
+    /// What is read.
+    pub source: R,
+    /// What sees all that is read.
+    pub sink: W,
+}
+
+impl<R: Read, W: Write> Read for Tap<R, W> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.source.read(buffer)?;
+        self.sink.write_all(&buffer[..count])?;
+        Ok(count)
+    }
+}
+
+impl<R: BufRead, W: Write> BufRead for Tap<R, W> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.source.fill_buf()
+    }
+
+    fn consume(&mut self, count: usize) {
+        if count > 0 {
+            // What is consumed lies there already, so that this reads nothing.
+            let buffer = self.source.fill_buf().expect("nothing is read");
+            self.sink.write_all(&buffer[..count]).expect("the sink cannot fail");
+        }
+        self.source.consume(count);
     }
 }
 
@@ -127,5 +171,21 @@ mod tests {
         pieces.update(b"els");
         assert_eq!(pieces.digest(), digest);
         assert!("abc".parse::<Digest>().is_err());
+    }
+
+    #[test]
+    fn a_tap_sees_what_is_read_and_nothing_more() {
+        let mut tap = Tap { source: io::BufReader::with_capacity(4, &b"pixels and more"[..]), sink: Vec::new() };
+        let mut three = [0; 3];
+        tap.read_exact(&mut three).unwrap();
+        assert_eq!(tap.fill_buf().unwrap(), b"e");
+        assert_eq!(tap.sink, b"pix");
+        tap.consume(1);
+        tap.consume(0);
+        io::copy(&mut (&mut tap).take(2), &mut io::sink()).unwrap();
+        assert_eq!(tap.sink, b"pixels");
+        let mut digester = Digester::default();
+        io::copy(&mut tap.sink.as_slice(), &mut digester).unwrap();
+        assert_eq!(digester.digest(), Digest::of_bytes(b"pixels"));
     }
 }

@@ -24,10 +24,10 @@ use crate::digest::{Digest, Digester};
 
 pub use guard::{Claim, Guard, Misplaced, guard};
 pub use kind::{Kind, canonical, ensure_file, is_link, kind, list};
-pub use measured::{Measured, byte_at};
+pub use measured::{Measured, bytes_at};
 pub use output::{AtomicFile, GrowingFile, append_line, is_plain, open_append, open_stream, remove_abandoned};
 pub use partial::sweep;
-pub use place::{Place, is_same, place};
+pub use place::{Place, ignores_case, is_same, place};
 pub use sealed::{read_sealed, write_sealed};
 pub use stamp::{Stamp, stamp};
 

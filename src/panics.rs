@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What the last panic of any thread said, and where it was. A thread that is joined hands on no more than that it panicked.
+/// What the last panic of any thread said, and where it was, but for those that only hand on another's.
 static LAST: Mutex<Option<Said>> = Mutex::new(None);
 
 struct Said {
@@ -11,24 +11,33 @@ struct Said {
     place: String,
 }
 
+/// How a scope panics when one of its threads has panicked; it does not say why.
+const SCOPED: &str = "a scoped thread panicked";
+
 /// From now on, panics are kept for [`describe`] instead of printed. With `RUST_BACKTRACE` set they are printed as well.
 pub fn keep() {
     let print = std::panic::take_hook();
     let is_wanted = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
     std::panic::set_hook(Box::new(move |info| {
         let place = info.location().map_or_else(String::new, |place| format!("{}:{}", place.file(), place.line()));
-        *last() = Some(Said { text: text(info.payload()).to_owned(), place });
+        note(text(info.payload()), place);
         if is_wanted {
             print(info);
         }
     }));
 }
 
+fn note(text: &str, place: String) {
+    if text != SCOPED {
+        *last() = Some(Said { text: text.to_owned(), place });
+    }
+}
+
 /// What a caught panic said, on one line, and where it was, as far as that is known.
 pub fn describe(payload: &(dyn Any + Send)) -> String {
     let text = text(payload);
     match &*last() {
-        Some(said) if text == "a scoped thread panicked" || text.is_empty() || text == said.text => {
+        Some(said) if text == SCOPED || text.is_empty() || text == said.text => {
             format!("{} ({})", one_line(&said.text), said.place)
         }
         _ => one_line(text),
@@ -59,5 +68,18 @@ mod tests {
         assert!(describe(&*payload).starts_with("no more ideas"), "{}", describe(&*payload));
         let silent = std::panic::catch_unwind(|| std::panic::resume_unwind(Box::new(7))).unwrap_err();
         assert!(!describe(&*silent).is_empty());
+    }
+
+    #[test]
+    fn the_panic_of_a_scoped_thread_is_told_and_not_that_of_its_scope() {
+        let scope = std::panic::catch_unwind(|| {
+            std::thread::scope(|scope| {
+                scope.spawn(|| panic!("no more ideas"));
+            });
+        });
+        let payload = scope.unwrap_err();
+        note("no more ideas", "a.rs:1".to_owned());
+        note(text(&*payload), "scoped.rs:2".to_owned());
+        assert_eq!(describe(&*payload), "no more ideas (a.rs:1)");
     }
 }

@@ -205,6 +205,7 @@ mod tests {
             "pipeline score --model m.onnx --input x*.csv --output y.csv",
             "pipeline score -m m.onnx -i x.csv -o y.jsonl --on-error null --rejects r.csv --max-errors 9 --top-k 3 --resume",
             "pipeline score -m m.onnx -i x.csv -o y --format parquet --columns row,class,probabilities --shard 2/4",
+            "pipeline score -m m.onnx -i x.csv --label -1 --pixels -{n} --ignore -a --ignore --b --passthrough -id",
             "pipeline merge-shards -o y.csv y1.csv y2.csv --rejects r.csv",
             "pipeline export",
             "pipeline verify p.yaml",

@@ -10,7 +10,7 @@ use super::memory::Memory;
 use super::progress::{Mode, shower};
 use super::text::{Paint, Style, bytes, count, duration, print};
 use super::{plan, signals};
-use crate::engine::{self, Cancel, Outcome, PipelineLock, Plan, RunOptions, Selection, Status, Summary, SystemClock};
+use crate::engine::{self, Outcome, PipelineLock, Plan, RunOptions, Selection, Status, Summary, SystemClock};
 use crate::graph::StageId;
 use crate::stages::Budget;
 
@@ -96,13 +96,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         (_, until @ [_, ..], _) => Selection::Until(until.to_vec()),
         (.., downstream) => Selection::Downstream(downstream.to_vec()),
     };
-    let cancel = signals::listen()?;
-    execute(&source.load_within(&manner.budget())?, selection, manner, &cancel)
+    execute(&source.load_within(&manner.budget())?, selection, manner)
 }
 
 /// Runs a pipeline up to its stages of one kind.
 pub(super) fn run_kind(arguments: &KindArguments, kind: &str) -> Result<Exit, Failure> {
-    let cancel = signals::listen()?;
     let plan = arguments.source.load_within(&arguments.manner.budget())?;
     let of_kind = plan.stages().iter().filter(|planned| planned.stage.kind() == kind);
     let stages: Vec<StageId> = of_kind.map(|planned| planned.id.clone()).collect();
@@ -110,10 +108,10 @@ pub(super) fn run_kind(arguments: &KindArguments, kind: &str) -> Result<Exit, Fa
         let file = arguments.source.file.display();
         return Err(Failure::new(Exit::Usage, format!("`{file}` has no stage of the kind `{kind}`: add one")));
     }
-    execute(&plan, Selection::Until(stages), &arguments.manner, &cancel)
+    execute(&plan, Selection::Until(stages), &arguments.manner)
 }
 
-fn execute(plan: &Plan, selection: Selection, manner: &Manner, cancel: &Cancel) -> Result<Exit, Failure> {
+fn execute(plan: &Plan, selection: Selection, manner: &Manner) -> Result<Exit, Failure> {
     let options = RunOptions {
         selection,
         force: manner.force,
@@ -129,8 +127,9 @@ fn execute(plan: &Plan, selection: Selection, manner: &Manner, cancel: &Cancel) 
         print(&plan::memory(plan))?;
         return Ok(Exit::Done);
     }
+    let cancel = signals::listen()?; // not before: what comes before has nothing to leave in order, and ends at once
     let shower = shower(manner.progress, name_width(plan), &clock);
-    let summary = engine::run(plan, &options, &*shower, &clock, cancel)?;
+    let summary = engine::run(plan, &options, &*shower, &clock, &cancel)?;
     drop(shower);
     if manner.progress != Mode::Json {
         print(&render(plan, &summary, Paint::stdout())?)?;

@@ -71,15 +71,15 @@ pub(super) struct Arguments {
     shard: Option<Shard>,
 
     /// Copy this column of the input to the output; may be repeated
-    #[arg(long, value_name = "COLUMN")]
+    #[arg(long, value_name = "COLUMN", allow_hyphen_values = true)]
     passthrough: Vec<String>,
 
     /// The column that holds the label, if there is one: its name, or its place (first, last or a number)
-    #[arg(long, value_name = "COLUMN", default_value = "label")]
+    #[arg(long, value_name = "COLUMN", default_value = "label", allow_hyphen_values = true)]
     label: String,
 
     /// The names of the pixel columns, with `n` in braces where the number stands, or `row` and `column`; usual ones are recognised
-    #[arg(long, value_name = "PATTERN", default_value = "pixel{n}", value_parser = read_text::<PixelPattern>)]
+    #[arg(long, value_name = "PATTERN", default_value = "pixel{n}", value_parser = read_text::<PixelPattern>, allow_hyphen_values = true)]
     pixels: PixelPattern,
 
     /// Whether the first row names the columns: auto, yes or no
@@ -87,7 +87,7 @@ pub(super) struct Arguments {
     header: Header,
 
     /// A further column that may be there and is passed over, `*` for all; may be repeated
-    #[arg(long, value_name = "COLUMN")]
+    #[arg(long, value_name = "COLUMN", allow_hyphen_values = true)]
     ignore: Vec<String>,
 
     /// What stands between two columns: auto, comma, semicolon, tab, bar or space

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::{Context, Result};
 
 use super::open::unpack;
-use crate::digest::{Digest, Digester};
+use crate::digest::{Digest, Digester, Tap};
 use crate::fs;
 
 /// Opens files and keeps the digests of what is read of them. Clones share what they have seen.
@@ -23,15 +23,12 @@ enum File {
     Left(Box<Open>),
 }
 
-struct Open {
-    source: Box<dyn BufRead + Send>,
-    digester: Digester,
-}
+type Open = Tap<Box<dyn BufRead + Send>, Digester>;
 
 impl Seen {
     /// Opens a file and decompresses it on the fly, as [`super::open::open`] does.
     pub(super) fn open(&self, path: &Path) -> Result<Box<dyn Read + Send>> {
-        let open = Open { source: Box::new(fs::open(path)?), digester: Digester::default() };
+        let open = Open { source: Box::new(fs::open(path)?), sink: Digester::default() };
         let watched = Watched { open: Some(Box::new(open)), path: path.to_owned(), seen: self.clone() };
         unpack(path, watched)
     }
@@ -49,16 +46,10 @@ impl Seen {
         let Some(file) = self.locked().remove(path) else { return Ok(None) };
         let digest = match file {
             File::Read(digest) => digest,
-            File::Left(mut open) => loop {
-                let Open { source, digester } = &mut *open;
-                let piece = source.fill_buf().with_context(|| format!("cannot read `{}`", path.display()))?;
-                if piece.is_empty() {
-                    break digester.digest();
-                }
-                digester.update(piece);
-                let length = piece.len();
-                source.consume(length);
-            },
+            File::Left(mut open) => {
+                io::copy(&mut open, &mut io::sink()).with_context(|| format!("cannot read `{}`", path.display()))?;
+                open.sink.digest()
+            }
         };
         self.locked().insert(path.to_owned(), File::Read(digest));
         Ok(Some(digest))
@@ -89,24 +80,17 @@ impl Watched {
 
 impl Read for Watched {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Open { source, digester } = self.open();
-        let count = source.read(buffer)?;
-        digester.update(&buffer[..count]);
-        Ok(count)
+        self.open().read(buffer)
     }
 }
 
 impl BufRead for Watched {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.open().source.fill_buf()
+        self.open().fill_buf()
     }
 
     fn consume(&mut self, count: usize) {
-        let Open { source, digester } = self.open();
-        if let Ok(buffer) = source.fill_buf() {
-            digester.update(&buffer[..count.min(buffer.len())]); // it lies there, so that this reads nothing
-        }
-        source.consume(count);
+        self.open().consume(count);
     }
 }
 

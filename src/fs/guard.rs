@@ -23,16 +23,6 @@ impl Claim {
     pub fn written(what: impl Into<String>, path: impl Into<PathBuf>) -> Self {
         Self { what: what.into(), path: path.into(), is_written: true }
     }
-
-    /// Whether it is a file that is written.
-    pub fn is_written(&self) -> bool {
-        self.is_written
-    }
-
-    /// Its path, as it was given.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
 }
 
 impl fmt::Display for Claim {
@@ -68,22 +58,11 @@ pub enum Misplaced {
     Nowhere(Claim, String),
 }
 
-impl Misplaced {
-    /// The file at fault.
-    pub fn claim(&self) -> &Claim {
-        match self {
-            Self::Overwrites { written, .. } => written,
-            Self::Twice { second, .. } => second,
-            Self::Folder(claim) | Self::Nowhere(claim, _) => claim,
-        }
-    }
-}
-
 /// Checks all files that a command is going to read and write, the derived and the temporary ones too, before it opens any:
 /// no file that is written may be another one of them, under whatever name, and none may be a folder.
 ///
 /// Files that are there are the same if device and inode are; those that are not there yet, if folder and name are. A
-/// character device may be anything at once, as `/dev/null` may: writing to it destroys nothing.
+/// character device or a socket may be anything at once, as `/dev/null` may: writing to it destroys nothing.
 ///
 /// # Errors
 /// The first pair that is one file, or the first file that cannot be one.
@@ -103,7 +82,7 @@ impl Guard {
     pub fn over(read: impl IntoIterator<Item = Claim>) -> Self {
         // What cannot be looked at cannot be read either: that is for the reader to say.
         let identified = |claim: Claim| Identity::of(&claim.path).ok().map(|identity| (claim, identity));
-        let plain = read.into_iter().filter(|claim| !is_device(&claim.path));
+        let plain = read.into_iter().filter(|claim| !keeps_nothing(&claim.path));
         Self { known: plain.filter_map(identified).collect() }
     }
 
@@ -116,7 +95,7 @@ impl Guard {
         if place(&claim.path).map_err(nowhere)? == Place::Folder {
             return Err(Misplaced::Folder(claim.clone()));
         }
-        if is_device(&claim.path) {
+        if keeps_nothing(&claim.path) {
             return Ok(());
         }
         let identity = Identity::of(&claim.path).map_err(nowhere)?;
@@ -131,14 +110,16 @@ impl Guard {
     }
 }
 
+/// Whether what is written there takes the place of nothing.
 #[cfg(unix)]
-fn is_device(path: &Path) -> bool {
+fn keeps_nothing(path: &Path) -> bool {
     use std::os::unix::fs::FileTypeExt;
-    std::fs::metadata(path).is_ok_and(|meta| meta.file_type().is_char_device())
+    let kind = std::fs::metadata(path).map(|meta| meta.file_type());
+    kind.is_ok_and(|kind| kind.is_char_device() || kind.is_socket())
 }
 
 #[cfg(not(unix))]
-fn is_device(_path: &Path) -> bool {
+fn keeps_nothing(_path: &Path) -> bool {
     false
 }
 
@@ -174,10 +155,14 @@ mod tests {
     }
 
     #[test]
-    fn a_character_device_may_be_anything_at_once() {
-        let null = Path::new("/dev/null");
-        let claims = [Claim::read("the input", null), Claim::written("a", null), Claim::written("b", null)];
-        assert_eq!(guard(&claims), Ok(()));
+    fn a_character_device_or_a_socket_may_be_anything_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("socket");
+        let _open = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for path in [Path::new("/dev/null"), &socket] {
+            let claims = [Claim::read("the input", path), Claim::written("a", path), Claim::written("b", path)];
+            assert_eq!(guard(&claims), Ok(()), "{}", path.display());
+        }
     }
 
     #[test]

@@ -77,16 +77,17 @@ impl BufRead for Measured {
     }
 }
 
-/// The byte of a file at a place, if it has one there.
+/// The bytes of a file from a place on: `most` of them, or all there are.
 ///
 /// # Errors
 /// Names the path and the system's reason.
-pub fn byte_at(path: &Path, place: u64) -> Result<Option<u8>> {
+pub fn bytes_at(path: &Path, place: u64, most: u64) -> Result<Vec<u8>> {
     let read = || {
         let mut file = fs::File::open(path)?;
         io::Seek::seek(&mut file, io::SeekFrom::Start(place))?;
-        let mut byte = [0];
-        Ok((file.read(&mut byte)? == 1).then_some(byte[0]))
+        let mut bytes = Vec::new();
+        file.take(most).read_to_end(&mut bytes)?;
+        Ok(bytes)
     };
     read().map_err(|error: io::Error| anyhow::Error::new(error).context(format!("cannot read `{}`", path.display())))
 }
@@ -114,7 +115,8 @@ mod tests {
             let expected = "it has become shorter while it was read: it had 11 bytes, and ends after 10";
             assert_eq!(error.to_string(), expected);
         }
-        assert_eq!(byte_at(&path, 7).unwrap(), Some(b'7'));
-        assert_eq!(byte_at(&path, 10).unwrap(), None);
+        assert_eq!(bytes_at(&path, 7, 2).unwrap(), b"78");
+        assert_eq!(bytes_at(&path, 9, 2).unwrap(), b"9");
+        assert_eq!(bytes_at(&path, 10, 2).unwrap(), b"");
     }
 }

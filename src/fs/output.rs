@@ -30,9 +30,10 @@ pub(super) fn open_own(path: &Path, append: bool) -> io::Result<fs::File> {
             let what = if meta.is_symlink() { "a symbolic link" } else { "no plain file" };
             return Err(io::Error::other(format!("it is {what}, and nothing is written through that; move it away")));
         }
-        let file = options.open(path)?;
-        if is_at(&file, path) {
-            return Ok(file);
+        match options.open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {} // likewise
+            Ok(file) if !is_at(&file, path) => {}
+            result => return result,
         }
     }
 }
@@ -132,7 +133,9 @@ impl GrowingFile {
             create_dir(parent)?;
         }
         let context = || format!("cannot write `{}`", path.display());
-        Self { file: open_own(path, false).with_context(context)?, path: path.to_owned() }.hold()?.cut(bytes)
+        let mut file = Self { file: open_own(path, false).with_context(context)?, path: path.to_owned() }.hold()?;
+        file.cut(bytes)?;
+        Ok(file)
     }
 
     /// The file at `path` that `lock` is on, cut off after `bytes` bytes, to write behind them. The lock lasts as long.
@@ -140,13 +143,18 @@ impl GrowingFile {
     /// # Errors
     /// Names the path and the system's reason.
     pub fn locked(lock: Lock, path: &Path, bytes: u64) -> Result<Self> {
-        Self { file: lock.file, path: path.to_owned() }.cut(bytes)
+        let mut file = Self { file: lock.file, path: path.to_owned() };
+        file.cut(bytes)?;
+        Ok(file)
     }
 
-    fn cut(mut self, bytes: u64) -> Result<Self> {
+    /// Cuts the file off after `bytes` bytes, to write behind them.
+    ///
+    /// # Errors
+    /// Names the path and the system's reason.
+    pub fn cut(&mut self, bytes: u64) -> Result<()> {
         let end = self.file.set_len(bytes).and_then(|()| self.file.seek(io::SeekFrom::End(0)));
-        end.with_context(|| format!("cannot write `{}`", self.path.display()))?;
-        Ok(self)
+        end.map(drop).with_context(|| format!("cannot write `{}`", self.path.display()))
     }
 
     /// Locks the file as long as it is written, so that [`remove_abandoned()`] can tell.
@@ -263,6 +271,22 @@ mod tests {
             let error = format!("{:#}", write(&no_file, "new").unwrap_err());
             assert!(error.contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn a_file_of_the_programs_own_that_is_removed_meanwhile_is_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for _ in 0..5_000 {
+                        drop(open_own(&path, false).unwrap());
+                        remove(&path).unwrap();
+                    }
+                });
+            }
+        });
     }
 
     #[test]

@@ -160,10 +160,11 @@ fn split(path: &Path) -> io::Result<(PathBuf, Vec<OsString>)> {
     Ok((folder, names))
 }
 
-/// Whether names in a folder mean the same in capitals and in small letters: asked of a name that is there, its own or one
-/// above it.
-fn ignores_case(folder: &Path) -> bool {
-    let below = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+/// Whether names in a folder mean the same in capitals and in small letters: asked of a name that is there, in the folder, its
+/// own or one above it. Where there is no such folder yet, it is the deepest one above it that is asked.
+pub fn ignores_case(folder: &Path) -> bool {
+    let Ok((folder, _)) = std::path::absolute(folder).and_then(|path| split(&path)) else { return false };
+    let below = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let asked = below.chain(folder.ancestors().map(Path::to_owned)).find_map(|path| {
         let name = path.file_name()?.to_str()?;
         let swapped: String =
@@ -236,6 +237,17 @@ mod tests {
         }
         for (one, other) in [("x", "sub/y"), ("new", "sub/new"), ("new", "New"), ("x", "new"), ("none/new", "new")] {
             assert!(!is_same(&path(one), &path(other)), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn a_link_to_a_name_in_small_letters_is_another_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        fs::create_dir(path("art")).unwrap();
+        symlink("art", path("ART")).unwrap();
+        for folder in ["art", "ART", "ART/new/newer", "art/none/.."] {
+            assert!(!ignores_case(&path(folder)), "{folder}");
         }
     }
 }

@@ -5,6 +5,7 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -47,7 +48,11 @@ impl Circle {
             give_empty.send(Block::default()).expect("the receiver is held below");
         }
         let take_full = Mutex::new(take_full);
+        let is_over = AtomicBool::new(false);
+        let while_taken = WhileTaken { progress, is_over: &is_over };
+        let expected = Expected { progress: &while_taken, ..expected };
         thread::scope(|scope| {
+            let _over = Over(&is_over);
             let reader = Reader::new(expected, start, take_empty, give_full);
             scope.spawn(move || reader.run(inputs));
             for _ in 0..self.workers {
@@ -58,6 +63,43 @@ impl Circle {
             // The sink's ends of the channels are moved: when it returns early, reader and workers find them closed.
             collect(take_done, give_empty, sink, progress)
         })
+    }
+}
+
+/// What the reader looks at. It may wait for a stream, and is to stop as well when nobody takes its blocks any more.
+struct WhileTaken<'a> {
+    progress: &'a dyn Progress,
+    is_over: &'a AtomicBool,
+}
+
+impl Progress for WhileTaken<'_> {
+    fn begin(&self, what: &str, total: u64, unit: &str) {
+        self.progress.begin(what, total, unit);
+    }
+
+    fn advance(&self, done: u64, message: &str) {
+        self.progress.advance(done, message);
+    }
+
+    fn note(&self, line: &str) {
+        self.progress.note(line);
+    }
+
+    fn warn(&self, line: &str) {
+        self.progress.warn(line);
+    }
+
+    fn interrupted(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed) || self.progress.interrupted()
+    }
+}
+
+/// Says that it is over when it is dropped, by a panic too.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

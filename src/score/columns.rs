@@ -99,8 +99,8 @@ fn own(asked: &[OutputColumn], top_k: Option<Count>, classes: usize, has_labels:
 pub(super) fn faults(asked: &[OutputColumn], passthrough: &[String], top_k: Option<Count>, classes: Option<usize>) -> Vec<Fault> {
     let mut faults = Vec::new();
     if let Some((count, classes)) = top_k.zip(classes).filter(|(count, classes)| count.get() > *classes) {
-        let message = format!("`top_k` is {count}, but the model knows {classes} classes");
-        return vec![Fault::new(&["top_k"], message, format!("make it {classes} at most"))];
+        let message = format!("the {count} most probable classes are asked for, but the model knows {classes} classes");
+        return vec![Fault::new(&["top_k"], message, format!("ask for {classes} at most"))];
     }
     for (index, column) in asked.iter().enumerate() {
         if asked[..index].contains(column) {

@@ -75,9 +75,8 @@ pub fn claims(model: Option<&Path>, inputs: &[Input], output: &Output, rejects: 
         claims.extend(written("the predictions", path));
         if let Ok(Place::File(place)) = fs::place(path) {
             claims.push(Claim::written("the journal", journal_of(&place)));
-            let manifest = Manifest::path(path);
-            claims.extend(partial_manifest(path).map(|path| Claim::written("the temporary file", path)));
-            claims.push(Claim::written("the manifest", manifest));
+            claims.extend(place_of_manifest(path).map(|place| Claim::written("the temporary file", partial_manifest(&place))));
+            claims.push(Claim::written("the manifest", Manifest::path(path)));
         }
     }
     claims.extend(rejects.into_iter().flat_map(|path| written("the list of rejects", path)));
@@ -116,7 +115,8 @@ pub(super) struct Earlier<'a> {
 /// predictions, `place` where that leads, `list` where the list of rejects is to be.
 ///
 /// # Errors
-/// [`ScoreError::Invalid`] if a file of the user's stands there; [`ScoreError::Held`] while another run writes it.
+/// [`ScoreError::Invalid`] if a file of the user's stands there, or where the manifest goes there can be no file;
+/// [`ScoreError::Held`] while another run writes it.
 pub(super) fn make_room(
     path: &Path,
     place: &Path,
@@ -125,8 +125,9 @@ pub(super) fn make_room(
     earlier: Earlier<'_>,
 ) -> Result<Leftovers, ScoreError> {
     let Earlier { is_left, goes_on, rejects_at } = earlier;
-    let (output, list, manifest) = (partial(place), list.map(partial), partial_manifest(path));
+    let (output, list) = (partial(place), list.map(partial));
     let room = || {
+        let manifest = partial_manifest(&place_of_manifest(path)?);
         if !goes_on {
             clear(&output, |_| is_left)?;
             list.as_deref().map_or(Ok(()), |path| clear(path, is_list_of_rejects))?;
@@ -135,15 +136,15 @@ pub(super) fn make_room(
                 clear(&other, |_| true)?;
             }
         }
-        manifest.as_deref().map_or(Ok(()), |path| clear(path, |_| is_left))
+        clear(&manifest, |_| is_left)?;
+        Ok(manifest)
     };
-    if let Err(error) = room() {
+    let manifest = room().inspect_err(|_: &ScoreError| {
         if !is_left {
             journal.discard();
         }
-        return Err(error);
-    }
-    let paths = [output].into_iter().chain(manifest).chain(list).chain([journal.path().to_owned()]);
+    })?;
+    let paths = [output, manifest].into_iter().chain(list).chain([journal.path().to_owned()]);
     Ok(Leftovers { paths: paths.collect(), are_kept: goes_on })
 }
 
@@ -184,25 +185,33 @@ fn is_list_of_rejects(path: &Path) -> bool {
 
 /// Writes the manifest of `output` beside it, by way of a temporary file that a later run knows as such.
 pub(super) fn write_manifest(output: &Path, manifest: &Manifest) -> Result<()> {
-    let Outlet::File(place) = Outlet::of(&Manifest::path(output))? else {
-        return Err(anyhow!("`{}` is no plain file", Manifest::path(output).display()));
-    };
+    let place = place_of_manifest(output)?;
     let mut json = serde_json::to_string_pretty(manifest).context("the manifest cannot be written as JSON")?;
     json.push('\n');
-    let mut file = GrowingFile::begin(&place.with_extension(PART))?;
+    let mut file = GrowingFile::begin(&partial_manifest(&place))?;
     file.write_all(json.as_bytes()).with_context(|| format!("cannot write `{}`", place.display()))?;
     file.put(&place)
 }
 
-/// What a manifest is called while it is built, instead of `json`: no longer, so that what can be called so in the end can be built.
-const PART: &str = "part";
-
-/// Where the manifest of `output` is built.
-fn partial_manifest(output: &Path) -> Option<PathBuf> {
-    match Outlet::of(&Manifest::path(output)) {
-        Ok(Outlet::File(place)) => Some(place.with_extension(PART)),
-        _ => None,
+/// Where the manifest of `output` is to be, behind all links.
+///
+/// # Errors
+/// [`ScoreError::Invalid`] when there can be no file.
+fn place_of_manifest(output: &Path) -> Result<PathBuf, ScoreError> {
+    let path = Manifest::path(output);
+    match Outlet::of(&path)? {
+        Outlet::File(place) => Ok(place),
+        Outlet::Stream(_) => {
+            let text = "is no plain file, and the manifest is to be there; move it away, or write to another file";
+            Err(ScoreError::Invalid(format!("`{}` {text}", path.display())))
+        }
     }
+}
+
+/// Where a manifest is built that is to be at `place`. The name is no longer than that, so that what can be called so in the end
+/// can be built.
+fn partial_manifest(place: &Path) -> PathBuf {
+    place.with_extension("part")
 }
 
 /// Opens a stream to write through it. A FIFO waits for its reader, and a wish to stop ends the wait.

@@ -1,9 +1,9 @@
 //! Where rows come from: files and streams, decompressed on the fly, with a digest of their bytes as they are.
 
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, anyhow};
 
@@ -11,7 +11,7 @@ use crate::data::csv::{Delimiter, Dialect, Note};
 use crate::data::open::{Compression, decompress};
 use crate::data::pattern::Pattern;
 use crate::data::waiting::Waiting;
-use crate::digest::{Digest, Digester};
+use crate::digest::{Digest, Digester, Tap};
 use crate::fs::{self, Measured};
 use crate::progress::Progress;
 
@@ -95,10 +95,10 @@ impl Input {
             }
         };
         let compression = source.fill_buf().map(Compression::of).with_context(cannot_read)?;
-        let seen = Arc::new(Mutex::new(Seen::default()));
+        let watch = Watch::default();
         let mut content: Box<dyn BufRead + Send + '_> = match compression {
             Some(_) => {
-                let watched = Watched { source, seen: Arc::clone(&seen) };
+                let watched = Tap { source, sink: watch.clone() };
                 Box::new(BufReader::with_capacity(1 << 16, decompress(watched).with_context(cannot_read)?))
             }
             None => source,
@@ -109,11 +109,13 @@ impl Input {
         let whole = io::Cursor::new(first).chain(content);
         let (reader, is_watched) = if compression.is_none() && !dialect.is_plain() {
             // What is read is not what lies on disk, of which the digest is.
-            (dialect.normalise(Watched { source: Box::new(whole), seen: Arc::clone(&seen) }), true)
+            (dialect.normalise(Tap { source: whole, sink: watch.clone() }), true)
         } else {
             (dialect.normalise(whole), compression.is_some())
         };
-        Ok(Opened { reader, watch: is_watched.then_some(Watch(seen)), notes: dialect.notes() })
+        let notes = dialect.notes();
+        let dialect = compression.is_none().then_some(dialect);
+        Ok(Opened { reader, watch: is_watched.then_some(watch), dialect, notes })
     }
 }
 
@@ -138,6 +140,8 @@ pub(super) struct Opened<'a> {
     pub(super) reader: Box<dyn Read + Send + 'a>,
     /// What is read of it as it lies on disk, if that is something else.
     pub(super) watch: Option<Watch>,
+    /// How its text lies on disk; `None` if it is compressed.
+    pub(super) dialect: Option<Dialect>,
     /// What was found about how it is written down.
     pub(super) notes: Vec<Note>,
 }
@@ -149,54 +153,35 @@ struct Seen {
     digester: Digester,
 }
 
-/// Counts what is read of an input as it lies on disk, and digests it.
+/// Counts what is read of an input as it lies on disk, and digests it. Clones share what they have seen.
+#[derive(Clone, Default)]
 pub(super) struct Watch(Arc<Mutex<Seen>>);
 
 impl Watch {
     /// How many bytes were read, as they lie on disk.
     pub(super) fn bytes(&self) -> u64 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).bytes
+        self.seen().bytes
     }
 
     /// The digest of the bytes that were read.
     pub(super) fn digest(&self) -> Digest {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).digester.digest()
+        self.seen().digester.digest()
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-struct Watched<'a> {
-    source: Box<dyn BufRead + Send + 'a>,
-    seen: Arc<Mutex<Seen>>,
-}
-
-impl Watched<'_> {
-    fn note(&mut self, bytes: &[u8]) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+impl Write for Watch {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut seen = self.seen();
         seen.bytes += bytes.len() as u64;
         seen.digester.update(bytes);
-    }
-}
-
-impl Read for Watched<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.source.read(buffer)?;
-        self.note(&buffer[..count]);
-        Ok(count)
-    }
-}
-
-impl BufRead for Watched<'_> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.source.fill_buf()
+        Ok(bytes.len())
     }
 
-    fn consume(&mut self, count: usize) {
-        if let Ok(buffer) = self.source.fill_buf() {
-            // What is consumed lies in the buffer, so that this reads nothing.
-            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            seen.bytes += count as u64;
-            seen.digester.update(&buffer[..count.min(buffer.len())]);
-        }
-        self.source.consume(count);
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

@@ -4,6 +4,9 @@
 //! run, then one checkpoint after another. A checkpoint is written after the files it speaks of were synced, so that
 //! whatever line is the last whole one is true. A line that was cut short is passed over. The file is locked while the run
 //! lasts.
+//!
+//! The first line also tells that there may be other files under way. So a run that begins afresh leaves that of an earlier run
+//! where it is until these files are removed, and then writes its own.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -118,48 +121,41 @@ pub(super) struct Opened {
 }
 
 impl Journal {
-    /// Opens the journal of the run that writes to `place`: an empty one, or, if the run is to go on and there is something to
-    /// go on with, the journal that is there, and its last checkpoint with all parts.
+    /// Opens the journal of the run that writes to `place`. If the run is to go on and there is something to go on with, the
+    /// last checkpoint comes with it, with all parts. Otherwise [`Journal::begin`] is to be called before anything is written.
     ///
     /// # Errors
     /// [`ScoreError::Held`] while another run writes to the same place; [`ScoreError::Invalid`] if the run that is to go on was
     /// another one, or what stands there is no journal.
     pub(super) fn open(place: &Path, identity: &Identity, resume: bool) -> Result<Opened, ScoreError> {
         let (path, lock, found) = Self::lock(place)?;
-        let is_left = is_left(found.as_ref());
-        let found = found.and_then(|found| found.identity.map(|identity| (identity, found.checkpoint, found.bytes)));
-        let rejects_at = found.as_ref().and_then(|(found, ..)| found.rejects_at.as_deref().map(PathBuf::from));
-        let (checkpoint, bytes) = match found.filter(|_| resume) {
-            Some((found, checkpoint, bytes)) => {
-                if let Some(difference) = found.difference(identity) {
+        let is_left = found.is_left();
+        let rejects_at = found.identity.as_ref().and_then(|identity| identity.rejects_at.as_deref()).map(PathBuf::from);
+        let checkpoint = match found.identity.filter(|_| resume) {
+            Some(earlier) => {
+                if let Some(difference) = earlier.difference(identity) {
                     let text = format!("the run that wrote `{}` cannot go on: {difference}", partial(place).display());
                     return Err(ScoreError::Invalid(format!("{text}; leave out `--resume` to begin afresh")));
                 }
-                (checkpoint, bytes)
+                found.checkpoint
             }
-            None => (None, 0),
+            None => None,
         };
-        let file = GrowingFile::locked(lock, &path, if checkpoint.is_some() { bytes } else { 0 })?;
-        let mut journal = Self { file, path };
-        if checkpoint.is_none() {
-            journal.write(identity)?;
-        }
-        Ok(Opened { journal, checkpoint, is_left, rejects_at })
+        let bytes = if checkpoint.is_some() { found.bytes } else { found.first_line };
+        Ok(Opened { journal: Self::cut(lock, path, bytes)?, checkpoint, is_left, rejects_at })
     }
 
-    /// Opens the journal of work that writes to `place` and cannot be gone on with; `identity` says what it is. Whether earlier
-    /// work at the same place did not come to its end.
+    /// Opens the journal of work that writes to `place` and cannot be gone on with, for [`Journal::begin`]. Whether earlier work
+    /// at the same place did not come to its end.
     ///
     /// # Errors
     /// As [`Journal::open`].
-    pub(super) fn open_afresh(place: &Path, identity: &impl Serialize) -> Result<(Self, bool), ScoreError> {
+    pub(super) fn open_afresh(place: &Path) -> Result<(Self, bool), ScoreError> {
         let (path, lock, found) = Self::lock(place)?;
-        let mut journal = Self { file: GrowingFile::locked(lock, &path, 0)?, path };
-        journal.write(identity)?;
-        Ok((journal, is_left(found.as_ref())))
+        Ok((Self::cut(lock, path, found.first_line)?, found.is_left()))
     }
 
-    fn lock(place: &Path) -> Result<(PathBuf, fs::Lock, Option<Found>), ScoreError> {
+    fn lock(place: &Path) -> Result<(PathBuf, fs::Lock, Found), ScoreError> {
         let path = journal_of(place);
         if fs::is_plain(&path).is_some_and(|is_plain| !is_plain) {
             return Err(not_a_journal(&path));
@@ -167,6 +163,18 @@ impl Journal {
         let lock = fs::try_lock(&path)?.ok_or_else(|| ScoreError::Held(place.display().to_string()))?;
         let found = read(&path)?;
         Ok((path, lock, found))
+    }
+
+    fn cut(lock: fs::Lock, path: PathBuf, bytes: u64) -> Result<Self> {
+        let file = GrowingFile::locked(lock, &path, bytes)?;
+        file.sync()?; // before the files are removed of which the lines behind spoke
+        Ok(Self { file, path })
+    }
+
+    /// Begins the journal: `identity` says what the work is. What earlier work has left must be gone by then.
+    pub(super) fn begin(&mut self, identity: &impl Serialize) -> Result<()> {
+        self.file.cut(0)?;
+        self.write(identity)
     }
 
     /// Puts a line down for good.
@@ -193,11 +201,6 @@ impl Journal {
     }
 }
 
-/// Whether an earlier run may have made other files: it does so after the first line.
-fn is_left(found: Option<&Found>) -> bool {
-    found.is_some_and(|found| found.bytes > 0)
-}
-
 fn not_a_journal(path: &Path) -> ScoreError {
     let text = "is there already, and is no journal of this program; move it away, or write to another file";
     ScoreError::Invalid(format!("`{}` {text}", path.display()))
@@ -209,26 +212,36 @@ struct Found {
     /// None if another version of this program wrote it.
     identity: Option<Identity>,
     checkpoint: Option<Checkpoint>,
-    /// How many of its bytes are whole lines.
+    /// The bytes of its first line, if that is whole.
+    first_line: u64,
+    /// The bytes of all whole lines.
     bytes: u64,
 }
 
-/// Reads a journal; `None` if it is empty.
+impl Found {
+    /// Whether an earlier run may have made other files: it does so after the first line.
+    fn is_left(&self) -> bool {
+        self.first_line > 0
+    }
+}
+
+/// Reads a journal.
 ///
 /// # Errors
 /// [`ScoreError::Invalid`] if it is something else.
-fn read(path: &Path) -> Result<Option<Found>, ScoreError> {
+fn read(path: &Path) -> Result<Found, ScoreError> {
     let text = fs::read(path)?;
     // A loss of power leaves zeros where something was being written.
     if text.iter().all(|&byte| byte == 0) {
-        return Ok(None);
+        return Ok(Found::default());
     }
     let mut lines = text.split_inclusive(|&byte| byte == b'\n');
     let first = lines.next().unwrap_or_default();
     if json(first).is_none() {
-        return if is_cut_short(first) { Ok(Some(Found::default())) } else { Err(not_a_journal(path)) };
+        return if is_cut_short(first) { Ok(Found::default()) } else { Err(not_a_journal(path)) };
     }
-    let mut found = Found { identity: value(first), checkpoint: None, bytes: first.len() as u64 };
+    let first_line = first.len() as u64;
+    let mut found = Found { identity: value(first), checkpoint: None, first_line, bytes: first_line };
     for line in lines {
         let Some(mut next) = value::<Checkpoint>(line) else { break };
         let mut parts = found.checkpoint.take().map(|last| last.parts).unwrap_or_default();
@@ -238,13 +251,14 @@ fn read(path: &Path) -> Result<Option<Found>, ScoreError> {
         found.checkpoint = Some(next);
         found.bytes += line.len() as u64;
     }
-    Ok(Some(found))
+    Ok(found)
 }
 
 /// Whether a line could be the beginning of one of a journal.
 fn is_cut_short(line: &[u8]) -> bool {
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-    !line.ends_with(b"\n") && (digits == line.len().min(64)) && line.get(64..66).is_none_or(|rest| rest == b" {")
+    let begins_json = |rest: &[u8]| rest == b" {" || rest == b" ["; // of a run, or of shards that are merged
+    !line.ends_with(b"\n") && (digits == line.len().min(64)) && line.get(64..66).is_none_or(begins_json)
 }
 
 /// The value of a whole line.

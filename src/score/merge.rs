@@ -57,9 +57,10 @@ pub fn merge_shards(
     }
     let (place, list) = (file_at(output)?, rejects.map(file_at).transpose()?);
     let digests: Vec<Digest> = pieces.iter().map(|piece| piece.manifest.output.digest).collect();
-    let (journal, is_left) = Journal::open_afresh(&place, &digests)?;
+    let (mut journal, is_left) = Journal::open_afresh(&place)?;
     let earlier = Earlier { is_left, goes_on: false, rejects_at: None };
     let leftovers = make_room(output, &place, list.as_deref(), &journal, earlier)?;
+    journal.begin(&digests)?;
     let total = pieces.iter().map(|piece| fs::stamp(&piece.path).map_or(0, |stamp| stamp.bytes)).sum();
     progress.begin("merging", total, "bytes");
     let merged =
@@ -114,8 +115,13 @@ fn pieces(shards: &[PathBuf]) -> Result<Vec<Piece>, ScoreError> {
     let invalid = |text: String| Err(ScoreError::Invalid(text));
     let mut pieces: Vec<Piece> = Vec::new();
     for path in shards {
-        let manifest: Manifest = fs::read_json(&Manifest::path(path)).with_context(|| {
-            format!("a shard is merged with the help of its manifest, and that of `{}` is not there", path.display())
+        let place = Manifest::path(path);
+        let text = fs::read(&place).with_context(|| {
+            format!("a shard is merged with the help of its manifest, and that of `{}` cannot be read", path.display())
+        })?;
+        let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| {
+            let place = place.display();
+            ScoreError::Damaged(format!("`{place}` is damaged: {error}; score this shard again"))
         })?;
         let Some(record) = manifest.shard.clone() else {
             return invalid(format!("`{}` is no shard: it holds all rows", path.display()));

@@ -15,7 +15,7 @@ use super::shard::ROWS_PER_PART;
 use super::{Input, InputRecord, Shard};
 use crate::data::ImageShape;
 use crate::data::csv::{
-    Advised, BYTE_ORDER_MARK, CsvLayout, CsvOptions, HEAD_BYTES, HEAD_ROWS, LONGEST_ROW, LabelColumn, Wanted, Wording,
+    Advised, BYTE_ORDER_MARK, CsvLayout, CsvOptions, Dialect, HEAD_BYTES, HEAD_ROWS, LONGEST_ROW, LabelColumn, Wanted, Wording,
     first_record, head, is_open as is_open_record, last_record,
 };
 use crate::digest::Digester;
@@ -260,6 +260,8 @@ fn changed(name: &str) -> anyhow::Error {
 struct Source<'a> {
     reader: Box<dyn Read + Send + 'a>,
     watch: Option<super::input::Watch>,
+    /// How its text lies on disk; `None` if it is compressed.
+    dialect: Option<Dialect>,
     name: String,
     /// Of a file whose length at the beginning is known: where it is, and that length.
     measured: Option<(PathBuf, u64)>,
@@ -277,10 +279,10 @@ struct Source<'a> {
 
 impl<'a> Source<'a> {
     fn new(opened: Opened<'a>, name: String, measured: Option<(PathBuf, u64)>) -> Self {
-        let Opened { reader, watch, .. } = opened;
+        let Opened { reader, watch, dialect, .. } = opened;
         let (ahead, digester) = (Vec::new(), Digester::default());
         let (at_end, is_cut_off) = (false, None);
-        Self { reader, watch, name, measured, is_cut_off, ahead, at_end, taken: 0, rows: 0, lines: 0, digester }
+        Self { reader, watch, dialect, name, measured, is_cut_off, ahead, at_end, taken: 0, rows: 0, lines: 0, digester }
     }
 
     /// The length of the file now, if it has grown since the beginning.
@@ -292,13 +294,15 @@ impl<'a> Source<'a> {
     /// Whether the file, read to the length that it had, ends there within a row because it is still being written.
     fn is_cut_off(&mut self) -> Result<bool> {
         if self.is_cut_off.is_none() {
-            let ends_row = |byte: u8| matches!(byte, b'\r' | b'\n');
-            let in_row = self.watch.is_none() && self.ahead.last().is_some_and(|&byte| !ends_row(byte));
-            let next = match &self.measured {
-                Some((path, length)) if in_row && self.grown_to().is_some() => fs::byte_at(path, *length)?,
-                _ => None,
-            };
-            self.is_cut_off = Some(next.is_some_and(|byte| !ends_row(byte)));
+            let in_row = self.ahead.last().is_some_and(|byte| !matches!(byte, b'\r' | b'\n'));
+            self.is_cut_off = Some(match (&self.measured, &self.dialect) {
+                (Some((path, length)), Some(dialect)) if in_row && self.grown_to().is_some() => {
+                    let next = fs::bytes_at(path, *length, 2)?;
+                    !next.is_empty() && !dialect.ends_row(&next)
+                }
+                // A compressed file that is still being written ends before its stream does: an error of reading.
+                _ => false,
+            });
         }
         Ok(self.is_cut_off == Some(true))
     }

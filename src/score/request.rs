@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::files::Outlet;
 use super::{Input, OnError, OutputColumn, OutputFormat, ScoreError, Settings, Shard, columns};
 use crate::data::csv::{CsvOptions, Wording, in_yaml};
+use crate::fault;
 use crate::infer::{Engine, Loaded, Model, Precision};
 use crate::units::{BatchSize, Count};
 
@@ -130,9 +131,8 @@ impl<'a> Request<'a> {
             return refuse("there is nothing to score".to_owned());
         }
         let classes = self.model.interface().classes.len();
-        if let Some(fault) = columns::faults(&self.output_columns, &self.passthrough, self.top_k, Some(classes)).first() {
-            return refuse(fault.message.clone());
-        }
+        fault::none(columns::faults(&self.output_columns, &self.passthrough, self.top_k, Some(classes)))
+            .map_err(|fault| ScoreError::Invalid(fault.to_string()))?;
         if self.on_error == OnError::Fail && (self.rejects.is_some() || self.max_errors.is_some()) {
             let text = "the first row that cannot be scored ends the run, so `--rejects` and `--max-errors` have no meaning";
             return refuse(format!("{text}; add `--on-error skip` or `--on-error null`"));

@@ -21,7 +21,7 @@ use crate::progress::Progress;
 /// Scores tables: reads, predicts and writes row by row, in order.
 ///
 /// # Errors
-/// [`ScoreError::Interrupted`] within about a second of a wish to stop, unless a stream is waited for;
+/// [`ScoreError::Interrupted`] within about a second of a wish to stop, unless the reader of an output keeps it waiting;
 /// [`ScoreError::Invalid`] for what makes no sense. Else names the file and, where a cell is at fault, its row and column:
 /// that of the first such row, whatever the number of threads. The output file is then not there; what the journal holds
 /// waits for a run with `resume`.
@@ -53,7 +53,7 @@ pub fn score(mut request: Request<'_>, progress: &dyn Progress) -> Result<ScoreS
     let identity = identity(&request, &settings, rejects.as_ref());
     let (journal, checkpoint, leftovers) = match &outlet {
         Some(Outlet::File(place)) => {
-            let opened = Journal::open(place, &identity, request.resume)?;
+            let mut opened = Journal::open(place, &identity, request.resume)?;
             let earlier = Earlier {
                 is_left: opened.is_left,
                 goes_on: opened.checkpoint.is_some(),
@@ -61,6 +61,9 @@ pub fn score(mut request: Request<'_>, progress: &dyn Progress) -> Result<ScoreS
             };
             let path = path.as_deref().unwrap_or(place);
             let leftovers = make_room(path, place, rejects.as_ref().and_then(Outlet::file), &opened.journal, earlier)?;
+            if opened.checkpoint.is_none() {
+                opened.journal.begin(&identity)?;
+            }
             (Some(opened.journal), opened.checkpoint, leftovers)
         }
         // Only the list of rejects can be a file.

@@ -57,17 +57,8 @@ impl Sheet {
         let partial = partial(path);
         let found = if fs::stamp(&partial).is_some() { partial.as_path() } else { path };
         let mut digester = Digester::default();
-        let mut source = fs::open(found)?.take(written.bytes);
-        let mut buffer = vec![0; 1 << 16];
-        let mut bytes = 0;
-        loop {
-            let count = source.read(&mut buffer).with_context(|| format!("cannot read `{}`", found.display()))?;
-            if count == 0 {
-                break;
-            }
-            digester.update(&buffer[..count]);
-            bytes += count as u64;
-        }
+        let bytes = io::copy(&mut fs::open(found)?.take(written.bytes), &mut digester)
+            .with_context(|| format!("cannot read `{}`", found.display()))?;
         if bytes != written.bytes || digester.digest() != written.digest {
             let name = found.display();
             let text = format!("`{name}` is not what the run that is to go on wrote; leave out `--resume` to begin afresh");

@@ -4,12 +4,12 @@ use super::block::{Block, Table};
 use super::parse::{Parser, Span};
 
 /// So many rejected rows are told one by one.
-const TOLD: u64 = 5;
+const TOLD: usize = 5;
 
 /// The rows over several lines that a run has met.
 #[derive(Debug, Default)]
 pub(super) struct Spans {
-    rejected: u64,
+    rejected: usize,
     rejected_lines: u64,
     kept: u64,
     first_kept: Option<String>,
@@ -19,19 +19,19 @@ pub(super) struct Spans {
 impl Spans {
     /// Notes those of a block.
     pub(super) fn note(&mut self, block: &Block, table: &Table) {
-        for &index in &block.parsed.rejected_spans {
+        let spans = &block.parsed.rejected_spans;
+        // Where a row lies takes a look at all lines of the block before it.
+        for &index in spans.iter().take(TOLD.saturating_sub(self.rejected)) {
             let Span { row, first_line, last_line } = Parser::span(block, index);
             let count = last_line - first_line + 1;
-            self.rejected += 1;
-            self.rejected_lines += count;
-            if self.rejected <= TOLD {
-                self.lines.push(format!(
-                    "{}: one row was rejected, and it has {count} lines: row {row}, lines {first_line} to {last_line}; is a quote \
-                     not closed?",
-                    table.name
-                ));
-            }
+            self.lines.push(format!(
+                "{}: one row was rejected, and it has {count} lines: row {row}, lines {first_line} to {last_line}; is a quote not \
+                 closed?",
+                table.name
+            ));
         }
+        self.rejected += spans.len();
+        self.rejected_lines += block.parsed.rejected_lines;
         self.kept += block.parsed.kept_spans;
         if let (None, Some(Span { row, first_line, last_line })) = (&self.first_kept, block.parsed.first_kept_span) {
             self.first_kept = Some(format!("{}, row {row}, lines {first_line} to {last_line}", table.name));

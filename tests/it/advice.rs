@@ -202,8 +202,8 @@ const TABLE: &[[&str; 4]] = &[
     // Scores and verification.
     [
         "  s: { score: { model: out/good, input: x.csv, top_k: 11 } }",
-        "`top_k` is 11, but the model knows 10 classes",
-        "make it 10 at most",
+        "the 11 most probable classes are asked for, but the model knows 10 classes",
+        "ask for 10 at most",
         "  s: { score: { model: out/good, input: x.csv, top_k: 10 } }",
     ],
     [

@@ -11,6 +11,7 @@ mod runs;
 mod safekeeping;
 mod scoring;
 mod seen;
+mod signals;
 mod statements;
 mod tables;
 mod tidy;

@@ -2,7 +2,11 @@
 #![cfg(unix)]
 
 use std::fs::File;
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, symlink};
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
 use crate::scoring::{SCORE, workshop};
@@ -97,6 +101,22 @@ fn devices_fifos_and_links_are_written_through() {
         assert!(status.unwrap().success() && workshop.read("redirected.csv") == expected);
         assert!(!std::path::Path::new("/dev/stdout.manifest.json").exists());
     }
+
+    // One socket for both ends, as a network daemon gives its child.
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    let mut child = workshop
+        .command(&["score", "-m", "net.onnx", "-i", "-", "-o", "-"])
+        .stdin(OwnedFd::from(theirs.try_clone().unwrap()))
+        .stdout(OwnedFd::from(theirs))
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (table, mut input) = (workshop.read("x.csv"), ours.try_clone().unwrap());
+    let feeding = std::thread::spawn(move || input.write_all(table.as_bytes()).and_then(|()| input.shutdown(Shutdown::Write)));
+    let mut found = String::new();
+    ours.read_to_string(&mut found).unwrap();
+    assert!(child.wait().unwrap().success() && found == expected);
+    feeding.join().unwrap().unwrap();
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn exit_codes_of_scoring_are_those_published() {
     score(&["--max-errors", "1"]).expect(2).says("have no meaning");
     score(&["--shard", "3/2"]).expect(2).says("no shard 3 of 2");
     score(&["--columns", "labels"]).expect(2).says("true_label");
-    score(&["--top-k", "11"]).expect(2).says("10 classes");
+    score(&["--top-k", "11"]).expect(2).says("knows 10 classes; ask for 10 at most");
     workshop.pipeline(&["score", "-m", "none.onnx", "-i", "x.csv"]).expect(2);
     workshop.pipeline(&["score", "-m", "x.csv", "-i", "x.csv"]).expect(5);
 

@@ -59,6 +59,17 @@ impl Dialect {
         self.encoding == Encoding::Utf8 && self.delimiter.byte() == b',' && self.preface == 0
     }
 
+    /// Whether a row of such a table ends where `next` follows: the next two bytes as they lie on disk, or all there are.
+    pub fn ends_row(&self, next: &[u8]) -> bool {
+        let next = match (self.encoding, next) {
+            (Encoding::Utf8, &[byte, ..])
+            | (Encoding::Utf16 { little: true }, &[byte, 0])
+            | (Encoding::Utf16 { little: false }, &[0, byte]) => byte,
+            _ => return false,
+        };
+        matches!(next, b'\r' | b'\n')
+    }
+
     /// The text of a table of this dialect, from its first byte on, as UTF-8 with commas; lines stay lines. A plain table is left as
     /// it is, with its byte order mark.
     pub fn normalise<'a>(&self, table: impl Read + Send + 'a) -> Box<dyn Read + Send + 'a> {

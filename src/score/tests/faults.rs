@@ -188,3 +188,28 @@ fn options_without_meaning_are_refused() {
     };
     check(&from_stream, "cannot be read again");
 }
+
+#[test]
+fn a_fault_is_told_while_the_stream_goes_on() {
+    /// Some bytes, and the end only much later.
+    struct Slow(Cursor<Vec<u8>>, std::time::Duration);
+    impl Read for Slow {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = self.0.read(buffer)?;
+            if count == 0 {
+                std::thread::sleep(self.1);
+            }
+            Ok(count)
+        }
+    }
+    let workshop = Workshop::new();
+    let table = Rows::new(1_000, 1).table(true).replacen("\n", "\nx", 3).replacen("\nx", "\n", 2);
+    let wait = std::time::Duration::from_secs(30);
+    let stream = Input::Stream("a stream".to_owned(), Box::new(Slow(Cursor::new(table.into_bytes()), wait)));
+    let mut request = with_id(workshop.request(vec![stream]));
+    request.block_bytes = Count::new(10_000).unwrap();
+    let start = std::time::Instant::now();
+    let error = workshop.error(request);
+    assert!(error.starts_with("a stream: row 3 (line 4), column 1 (`label`): "), "{error}");
+    assert!(start.elapsed() < wait / 2, "it took {:?}", start.elapsed());
+}

@@ -277,9 +277,11 @@ fn what_cannot_be_scored_is_named() {
     let unknown = r#"`DIR/x.csv`: `shop` is neither the label nor a pixel; to pass over what is neither, set `columns: { ignore: ["shop"] }`"#;
     check(vec![workshop.write("x.csv", table.replacen(",id\n", ",shop\n", 1))], &[], unknown);
     check(vec![workshop.write("x.csv", &table)], &["id", "shop"], "`DIR/x.csv`: there is no column `shop` to pass through");
-    let taken = "the column `class` cannot be passed through: predictions have a column of that name";
+    let taken = "the column `class` cannot be passed through: predictions have a column of that name; leave it out, or ask for \
+                 other columns of the output";
     check(vec![workshop.write("x.csv", &table)], &["class"], taken);
-    check(vec![workshop.write("x.csv", &table)], &["id", "id"], "the column `id` is to be passed through twice");
+    let twice = "the column `id` is to be passed through twice; name each once";
+    check(vec![workshop.write("x.csv", &table)], &["id", "id"], twice);
     check(vec![], &[], "there is nothing to score");
 }
 

@@ -162,19 +162,49 @@ fn a_folder_as_an_output_is_refused_at_the_start() {
 }
 
 #[test]
-fn what_a_killed_run_has_left_is_removed_by_the_next_one() {
+fn a_manifest_that_could_not_be_a_file_is_refused_at_the_start() {
     let (workshop, model) = workshop();
-    score(request(&workshop, &model, "o.csv", Some("r.csv")), &Silent).unwrap();
-    let expected = files(&workshop);
-    let identity = Identity {
+    symlink("/dev/null", workshop.path("o.csv.manifest.json")).unwrap();
+    let before = files(&workshop);
+    let error = score(request(&workshop, &model, "o.csv", None), &Never).unwrap_err();
+    assert!(matches!(&error, ScoreError::Invalid(text) if text.contains("o.csv.manifest.json` is no plain file")), "{error}");
+    assert!(files(&workshop) == before);
+}
+
+/// Does not let anything be scored.
+struct Never;
+
+impl Progress for Never {
+    fn begin(&self, what: &str, _total: u64, _unit: &str) {
+        panic!("{what} began");
+    }
+    fn advance(&self, _done: u64, _message: &str) {}
+    fn note(&self, _line: &str) {}
+    fn warn(&self, _line: &str) {}
+    fn interrupted(&self) -> bool {
+        false
+    }
+}
+
+/// What an earlier run into `o.csv` was, with another list of rejects.
+fn identity(workshop: &Workshop, model: &Loaded) -> Identity {
+    Identity {
         model: model.digest(),
-        options: request(&workshop, &model, "o.csv", Some("r.csv")).settings(&model.ready(None, Precision::Fp32).unwrap()),
+        options: request(workshop, model, "o.csv", Some("r.csv")).settings(&model.ready(None, Precision::Fp32).unwrap()),
         rejects: true,
         rejects_at: Some(workshop.path("other.csv").to_str().unwrap().to_owned()),
         shard: None,
         inputs: Vec::new(),
-    };
-    drop(Journal::open(&workshop.path("o.csv"), &identity, false).unwrap());
+    }
+}
+
+#[test]
+fn what_a_killed_run_has_left_is_removed_by_the_next_one() {
+    let (workshop, model) = workshop();
+    score(request(&workshop, &model, "o.csv", Some("r.csv")), &Silent).unwrap();
+    let expected = files(&workshop);
+    let identity = identity(&workshop, &model);
+    Journal::open(&workshop.path("o.csv"), &identity, false).unwrap().journal.begin(&identity).unwrap();
     let left = [
         ("o.csv.partial", "label,class"),
         ("o.csv.manifest.part", "{"),
@@ -186,6 +216,29 @@ fn what_a_killed_run_has_left_is_removed_by_the_next_one() {
     }
     score(request(&workshop, &model, "o.csv", Some("r.csv")), &Silent).unwrap();
     assert!(files(&workshop) == expected, "{:?}", fs::entries(workshop.folder.path()));
+}
+
+#[test]
+fn a_run_that_is_killed_before_it_begins_does_not_hide_what_was_left() {
+    let (workshop, model) = workshop();
+    let (place, journal, identity) = (workshop.path("o.csv"), workshop.path("o.csv.journal"), identity(&workshop, &model));
+    let mut earlier = Journal::open(&place, &identity, false).unwrap().journal;
+    earlier.begin(&identity).unwrap();
+    let first_line = fs::read(&journal).unwrap();
+    earlier.write(&"how far it has come").unwrap();
+    drop(earlier);
+    fs::write(&workshop.path("o.csv.partial"), "label,class").unwrap();
+    for _ in 0..2 {
+        let killed = Journal::open(&place, &identity, false).unwrap();
+        assert!(killed.is_left && killed.checkpoint.is_none());
+        drop(killed);
+        assert_eq!(fs::read(&journal).unwrap(), first_line);
+        let (_, is_left) = Journal::open_afresh(&place).unwrap();
+        assert!(is_left);
+        assert_eq!(fs::read(&journal).unwrap(), first_line);
+    }
+    score(request(&workshop, &model, "o.csv", None), &Silent).unwrap();
+    assert_eq!(fs::entries(workshop.folder.path()).unwrap(), ["m.onnx", "o.csv", "o.csv.manifest.json", "x.csv"]);
 }
 
 #[test]

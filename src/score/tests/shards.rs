@@ -95,6 +95,15 @@ fn shards_that_do_not_belong_together_are_refused() {
     let error = merge(&workshop, &["s1", "s2", "s3"]).unwrap_err();
     assert!(matches!(&error, ScoreError::Damaged(text) if text.contains("s2.csv` is not what")), "{error}");
     assert!(!workshop.path("all.csv").exists() && !workshop.path("all.csv.manifest.json").exists());
+
+    let whole = fs::read_text(&workshop.path("s2.csv.manifest.json")).unwrap();
+    fs::write(&workshop.path("s2.csv.manifest.json"), &whole[..whole.len() / 2]).unwrap();
+    let error = merge(&workshop, &["s1", "s2", "s3"]).unwrap_err();
+    assert!(matches!(&error, ScoreError::Damaged(text) if text.contains("s2.csv.manifest.json` is damaged")), "{error}");
+    fs::remove(&workshop.path("s2.csv.manifest.json")).unwrap();
+    let error = merge(&workshop, &["s1", "s2", "s3"]).unwrap_err();
+    assert!(matches!(&error, ScoreError::Failed(_)), "{error}");
+    assert!(error.to_string().contains("that of `") && error.to_string().contains("cannot be read"), "{error}");
 }
 
 #[test]
@@ -106,4 +115,21 @@ fn what_all_shards_reject_counts_together() {
     }
     let error = merge(&workshop, &["s1", "s2"]).unwrap_err().to_string();
     assert_eq!(error, "5 rows of all shards cannot be scored, and at most 4 may");
+}
+
+#[test]
+fn a_merge_that_was_killed_in_the_first_line_of_its_journal_blocks_nothing() {
+    let workshop = Workshop::new();
+    for index in 1..=2 {
+        score(request(&workshop, &format!("s{index}"), Some((index, 2))), &Silent).unwrap();
+    }
+    merge(&workshop, &["s1", "s2"]).unwrap();
+    let expected = all(&workshop);
+    let digest = Digest::of_bytes(b"s1");
+    let line = format!("{digest} [\"{digest}\",\"{digest}\"]\n");
+    for length in [10, 64, 65, 66, 90, line.len() - 1] {
+        fs::write(&workshop.path("all.csv.journal"), &line[..length]).unwrap();
+        merge(&workshop, &["s1", "s2"]).unwrap();
+        assert!(all(&workshop) == expected && !workshop.path("all.csv.journal").exists(), "{length}");
+    }
 }

@@ -103,10 +103,28 @@ fn rows_with_line_breaks_that_are_kept_are_told_too() {
 fn many_rejected_rows_over_several_lines_are_told_in_few_words() {
     let workshop = Workshop::new();
     let text = Rows::new(60, 1).table(true).replace("\"row, ", "1,\"row\n").replacen("1,\"row\n", "\"row\n", 1);
-    let (result, said) = run(&workshop, &text, |_| {});
-    assert_eq!(result.unwrap().manifest.tally.rejected_lines, 118);
-    assert_eq!(said.len(), 5 + 1 + 1);
-    assert_eq!(said[5], "warning: 59 rejected rows have 118 lines together");
+    for block_bytes in [300, 1_000, 1 << 20] {
+        let (result, said) = run(&workshop, &text, |request| request.block_bytes = Count::new(block_bytes).unwrap());
+        assert_eq!(result.unwrap().manifest.tally.rejected_lines, 118);
+        assert_eq!(said.len(), 5 + 1 + 1, "{said:?}");
+        assert!(said[4].contains("row 6, lines 12 to 13"), "{said:?}");
+        assert_eq!(said[5], "warning: 59 rejected rows have 118 lines together");
+    }
+}
+
+#[test]
+fn many_rejected_rows_over_several_lines_take_no_more_time_than_on_one_line() {
+    let workshop = Workshop::new();
+    let seconds = |end: &str| {
+        let row = format!("{}{end}\n", "1,".repeat(40));
+        let text = Rows::new(1, 1).table(true) + &row.repeat(60_000);
+        let start = std::time::Instant::now();
+        let (result, _) = run(&workshop, &text, |request| request.rejects = None);
+        assert_eq!(result.unwrap().manifest.tally.rejected, 60_000);
+        start.elapsed().as_secs_f64()
+    };
+    let (spanning, plain) = (seconds("\"\n\""), seconds("\"n\""));
+    assert!(spanning < 10.0 * plain + 1.0, "{spanning} s, and {plain} s without line feeds");
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn open(path: &Path) -> std::fs::File {
 /// Scores `x.csv` of 3,000 rows, in small blocks, while `change` is done to it.
 fn run(
     workshop: &Workshop,
-    table: &str,
+    table: impl AsRef<[u8]>,
     change: impl Fn(&Path) + Sync,
     more: impl FnOnce(&mut Request<'_>),
 ) -> (Result<ScoreSummary, ScoreError>, Vec<String>) {
@@ -72,7 +72,7 @@ fn of_several_tables_each_must_be_what_it_was_when_the_run_began() {
     let half = table[..table.len() / 2].rfind('\n').unwrap() as u64 + 1;
     let (result, _) = run(
         &workshop,
-        &Rows::new(3_000, 1).table(true),
+        Rows::new(3_000, 1).table(true),
         |_| open(&later).set_len(half).unwrap(),
         |request| request.inputs.push(Input::File(later.clone())),
     );
@@ -107,4 +107,27 @@ fn a_table_that_grows_while_it_is_read_is_read_to_the_length_that_it_had() {
     assert_eq!((summary.manifest.tally.rows, summary.manifest.tally.rejected), (2_999, 0));
     assert_eq!(summary.manifest.inputs[0].digest, Digest::of_bytes(cut.as_bytes()));
     assert!(said[0].ends_with("were read; the row that was being written there was left out"), "{said:?}");
+}
+
+#[test]
+fn a_row_that_is_still_being_written_is_left_out_however_the_text_is_written_down() {
+    type Written = fn(&str) -> Vec<u8>;
+    let semicolons: Written = |text| text.replace(',', ";").into_bytes();
+    let little: Written = |text| text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let big: Written = |text| text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+    let workshop = Workshop::new();
+    let table = Rows::new(3_000, 1).table(true);
+    let (whole, cut) = (table.trim_end(), &table[..table.trim_end().len() - 5]);
+    for (name, written) in [("semicolons", semicolons), ("little endian", little), ("big endian", big)] {
+        // With the row's last bytes still to come, and with all of them there and only the line feed to come.
+        for (there, rows) in [(cut, 2_999), (whole, 3_000)] {
+            let (all, bytes) = (written(&table), written(there));
+            let append = |path: &Path| open(path).write_all(&all[bytes.len()..]).unwrap();
+            let (result, said) = run(&workshop, &bytes, append, |_| {});
+            let tally = result.unwrap().manifest.tally;
+            assert_eq!((tally.rows, tally.rejected), (rows, 0), "{name}");
+            let is_left_out = said.iter().any(|line| line.ends_with("the row that was being written there was left out"));
+            assert_eq!(is_left_out, rows == 2_999, "{name}: {said:?}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use super::super::evaluation_files;
 use super::super::kind::StageKind;
 use super::Checker;
 use crate::engine;
-use crate::fs::names;
+use crate::fs::{self, names};
 use crate::graph::StageId;
 use crate::quote::excerpt;
 use crate::score::Manifest;
@@ -93,7 +93,7 @@ impl Checker<'_> {
     fn source_of(&self, folder: &Path) -> Option<(&StageId, String)> {
         self.spec.stages.iter().find_map(|stage| match &stage.kind {
             StageKind::Fetch(options) => {
-                names::is_same_place(folder, &options.dir).then(|| (&stage.id, options.dir.display().to_string()))
+                fs::is_same(folder, &options.dir).then(|| (&stage.id, options.dir.display().to_string()))
             }
             StageKind::Merge(options) if options.data.is_none() => {
                 let patterns = options.train.iter().chain(options.test.iter().flat_map(|test| test.iter()));
@@ -107,7 +107,7 @@ impl Checker<'_> {
     /// No two stages may publish to one place, nor one where the other needs a folder, nor where the engine keeps its own
     /// files. Where the file system takes `A` and `a` for one name, so does this.
     pub(super) fn publications(&mut self) {
-        let ignores_case = names::ignores_case(&self.spec.artifacts);
+        let ignores_case = fs::ignores_case(&self.spec.artifacts);
         let folded = |place: &str| if ignores_case { place.to_lowercase() } else { place.to_owned() };
         let reserved: Vec<String> = engine::OWN_NAMES.iter().map(|name| folded(name)).collect();
         let mut taken: BTreeMap<String, (&StageSpec<StageKind>, String)> = BTreeMap::new();
@@ -165,7 +165,6 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::fs;
     use crate::stages;
 
     #[test]
