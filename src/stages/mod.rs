@@ -34,14 +34,14 @@ mod tune;
 mod verify;
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use self::facts::Facts;
 use self::model::Model;
 use crate::engine::{Context, Plan, PlannedStage, Stage};
-use crate::graph::{ModelRef, StageId};
+use crate::graph::{FilesRef, ModelRef, StageId};
 use crate::progress::Progress;
 use crate::spec::{Kind as _, Override, Problems, Spec, StageSpec};
 
@@ -99,6 +99,14 @@ pub fn reference() -> String {
 
 fn references(stage: &StageSpec<StageKind>) -> Vec<StageId> {
     unique(stage.references.iter().map(|reference| &reference.stage))
+}
+
+/// The folders from which patterns are read below a `fetch` stage, if one is named, or below the working folder.
+fn folders_of_files(spec: &Spec<StageKind>, data: Option<&FilesRef>) -> Vec<PathBuf> {
+    match data.and_then(|data| spec.stage(data.stage())).map(|stage| &stage.kind) {
+        Some(StageKind::Fetch(options)) => options.folders(),
+        _ => vec![PathBuf::new()],
+    }
 }
 
 /// The recipes that several of the models come from, each with these models.

@@ -411,6 +411,27 @@ fn files_with_the_same_images_are_found_by_their_content() {
 }
 
 #[test]
+fn a_score_of_files_that_the_model_was_trained_on_is_told_however_they_are_named() {
+    let workshop = Workshop::with(
+        r#"version: 1
+stages:
+  raw:   { fetch: { dataset: garments, dir: data, garments: { train: 200, test: 100 } } }
+  all:   { merge: { data: raw, train: "Fashion Train Data {1..6}.csv", test: "Fashion Test Data.csv" } }
+  net:   { train: { data: all, model: mlp, epochs: 1 } }
+  out:   { export: { models: [net] } }
+  known: { score: { model: out/net, input: "data/garments/Fashion Train Data 1.csv", output: known.csv } }
+  again: { score: { model: out/net, data: raw, input: "Fashion Train Data 2.csv", output: again.csv } }
+  new:   { score: { model: out/net, data: raw, input: "Fashion Test Data.csv", output: new.csv } }
+"#,
+    );
+    let told = |file: &str| {
+        format!("`net` was trained on `data/garments/Fashion {file}.csv`: an accuracy on it says nothing of new images")
+    };
+    let run = workshop.pipeline(&["run"]).expect(0).says(&told("Train Data 1")).says(&told("Train Data 2"));
+    assert!(!run.text().contains(&told("Test Data")), "{}", run.text());
+}
+
+#[test]
 fn test_files_that_are_the_training_files_are_refused_and_repeated_images_are_told() {
     let rows = noise(40, 7);
     let stages = merge("raw", r#"train: "a.csv", test: "t.csv""#);

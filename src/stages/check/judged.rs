@@ -10,6 +10,7 @@ use crate::graph::{DataRef, ModelRef, StageId};
 use crate::score::ScoreOptions;
 use crate::spec::Kind as _;
 use crate::stages::facts::{DataFacts, ModelFacts, NetworkFacts};
+use crate::stages::folders_of_files;
 use crate::stages::lineage::{Purpose, Use};
 use crate::stages::out_of_fold::OutOfFold;
 use crate::stages::score::TrainedOn;
@@ -129,8 +130,9 @@ impl Checker<'_> {
         for used in model.all_uses().filter(|used| used.purpose != Purpose::Chosen) {
             let Some(source) = self.facts.data.get(&used.data).and_then(|data| self.spec.stage(&data.source)) else { continue };
             if let StageKind::Merge(merge) = &source.kind {
-                let found = TrainedOn { by: used.by.clone(), files: merge.data.clone(), patterns: merge.train.clone() };
-                if !files.iter().any(|known| (&known.files, &known.patterns) == (&found.files, &found.patterns)) {
+                let folders = folders_of_files(self.spec, merge.data.as_ref());
+                let found = TrainedOn { by: used.by.clone(), folders, patterns: merge.train.clone() };
+                if !files.iter().any(|known| (&known.folders, &known.patterns) == (&found.folders, &found.patterns)) {
                     files.push(found);
                 }
             }
