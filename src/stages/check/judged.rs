@@ -27,7 +27,7 @@ impl Checker<'_> {
                 self.facts.out_of_fold.insert(id.clone(), found);
             }
             None => {
-                self.needs_validation(id, &options.data, "data", "the ranking goes by validation figures");
+                self.needs_validation(id, &options.models, &options.data, "data", "the ranking goes by validation figures");
                 let parts = [(Part::Validation, "by which models are ranked"), (Part::Test, "on which models are compared")];
                 self.judges(id, &options.models, &options.data, &parts);
             }
@@ -59,10 +59,10 @@ impl Checker<'_> {
             }
             None => {
                 if fits_weights {
-                    self.needs_validation(id, &options.data, "weights", "weights are fitted on it");
+                    self.needs_validation(id, &options.models, &options.data, "weights", "weights are fitted on it");
                 }
                 if fits_temperature {
-                    self.needs_validation(id, &options.data, "temperature", "the temperature is fitted on it");
+                    self.needs_validation(id, &options.models, &options.data, "temperature", "the temperature is fitted on it");
                 }
                 let parts = [(Part::Validation, why), (Part::Test, "on which the vote is measured")];
                 self.judges(id, &options.models, &options.data, &parts)
