@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::natural_order;
-use crate::fs::{self, names};
+use crate::fs;
 
 /// Whether a text has wildcards.
 pub(super) fn is_wild(text: &str) -> bool {
@@ -54,7 +54,7 @@ pub(super) fn would_match(base: &Path, pattern: &str, path: &Path) -> bool {
     let above = above.to_string_lossy();
     let folders = if is_wild(&above) { matches(base, &above).unwrap_or_default() } else { vec![base.join(&*above)] };
     let here = Path::new(".");
-    folders.iter().any(|folder| names::is_same_place(&here.join(folder), &here.join(own)))
+    folders.iter().any(|folder| fs::is_same(&here.join(folder), &here.join(own)))
 }
 
 /// Whether a file name fits a pattern. A leading dot must be written.

@@ -8,7 +8,7 @@ use super::super::evaluation_files;
 use super::super::kind::StageKind;
 use super::Checker;
 use crate::engine;
-use crate::fs::names;
+use crate::fs::{self, names};
 use crate::graph::StageId;
 use crate::quote::excerpt;
 use crate::score::Manifest;
@@ -94,9 +94,7 @@ impl Checker<'_> {
         self.spec.stages.iter().find_map(|stage| match &stage.kind {
             StageKind::Fetch(options) => {
                 let mut folders = [options.dir.clone()].into_iter().chain(options.folders());
-                folders
-                    .find(|source| names::is_same_place(folder, source))
-                    .map(|source| (&stage.id, source.display().to_string()))
+                folders.find(|source| fs::is_same(folder, source)).map(|source| (&stage.id, source.display().to_string()))
             }
             StageKind::Merge(options) if options.data.is_none() => {
                 let patterns = options.train.iter().chain(options.test.iter().flat_map(|test| test.iter()));
@@ -168,7 +166,6 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::fs;
     use crate::stages;
 
     #[test]
