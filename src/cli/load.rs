@@ -1,6 +1,6 @@
 //! From the command line to a plan: reads `pipeline.yaml`, applies `-S`, shows every problem.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::exit::{Exit, Failure};
 use super::text::{Paint, Style, complain, count};
@@ -8,7 +8,7 @@ use crate::engine::Plan;
 use crate::fs;
 use crate::graph::StageId;
 use crate::spec::{MOST_BYTES, Override, Part, Problems};
-use crate::stages::{self, Budget};
+use crate::stages::{self, Needs};
 
 /// Which pipeline, and with which changes.
 #[derive(Clone, Debug, clap::Args)]
@@ -29,11 +29,15 @@ pub(super) struct Source {
 impl Source {
     /// Reads and checks the pipeline. Every problem is shown before this returns.
     pub(super) fn load(&self) -> Result<Plan, Failure> {
-        self.load_within(&Budget::unlimited())
+        self.load_by(stages::load)
     }
 
-    /// The same, for stages that fit into memory.
-    pub(super) fn load_within(&self, budget: &Budget) -> Result<Plan, Failure> {
+    /// The same, with the memory that stages are estimated to need.
+    pub(super) fn load_with_needs(&self) -> Result<(Plan, Needs), Failure> {
+        self.load_by(stages::load_with_needs)
+    }
+
+    fn load_by<T>(&self, load: impl FnOnce(&str, &str, &[Override], Option<&Path>) -> Result<T, Problems>) -> Result<T, Failure> {
         let name = self.file.display();
         if !self.file.exists() {
             let help = "name another file, or write one with `pipeline init`";
@@ -57,10 +61,11 @@ impl Source {
         let environment = std::env::var_os("FASHION_MNIST_DIR").filter(|value| !value.is_empty()).map(PathBuf::from);
         let data_dir = self.data_dir.clone().or(environment);
         let file = name.to_string();
-        stages::load_within(&file, &text, &overrides, data_dir.as_deref(), budget).map_err(|problems| self.show(&problems))
+        load(&file, &text, &overrides, data_dir.as_deref()).map_err(|problems| self.show(&problems))
     }
 
-    fn show(&self, problems: &Problems) -> Failure {
+    /// Shows problems, and says that nothing was run.
+    pub(super) fn show(&self, problems: &Problems) -> Failure {
         let paint = Paint::stderr();
         let style = |part| match part {
             Part::Place => Style::Bold,

@@ -1,20 +1,40 @@
 //! `--max-memory`: how much memory stages may be estimated to need.
 
-use crate::engine::{Limit, available_memory};
-use crate::stages::Budget;
+use super::exit::Failure;
+use super::load::Source;
+use crate::engine::{self, Clock, Limit, Plan, RunOptions, available_memory};
+use crate::stages::{Budget, Needs};
 
 /// How much memory a run may take.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct Memory {
-    /// Refuse a pipeline of which a stage is estimated to need more memory than SIZE, as in 8GB or 512MiB, instead of more than
+    /// Refuse a run of which a stage is estimated to need more memory than SIZE, as in 8GB or 512MiB, instead of more than
     /// the machine has available
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_memory: Option<u64>,
 }
 
 impl Memory {
+    /// Refuses a run of which a stage, or stages side by side, need more memory than there is.
+    pub(super) fn check(
+        &self,
+        source: &Source,
+        plan: &Plan,
+        needs: &Needs,
+        options: &RunOptions,
+        clock: &dyn Clock,
+    ) -> Result<(), Failure> {
+        let budget = self.budget(options.jobs.get());
+        if needs.always_fit(&budget) {
+            return Ok(());
+        }
+        let forecast = engine::forecast(plan, options, clock)?;
+        let problems = needs.problems(&forecast.running(), plan.graph(), &budget);
+        problems.or(()).map_err(|problems| source.show(&problems))
+    }
+
     /// The limit that was given, or that of the machine.
-    pub(super) fn budget(&self, jobs: usize) -> Budget {
+    fn budget(&self, jobs: usize) -> Budget {
         let said = |said: &str| said.to_owned();
         if let Some(bytes) = self.max_memory {
             return Budget { bytes: Some(bytes), said: said("are allowed by `--max-memory`"), jobs };
@@ -29,7 +49,7 @@ impl Memory {
                 }),
                 jobs,
             },
-            None => Budget { jobs, ..Budget::unlimited() },
+            None => Budget { bytes: None, said: String::new(), jobs },
         }
     }
 }

@@ -4,7 +4,8 @@ use super::exit::{Exit, Failure};
 use super::load::Source;
 use super::memory::Memory;
 use super::text::{Cell, Paint, Style, Table, bytes, count, json, print};
-use crate::engine::{self, Fate, Forecast, Plan, RunOptions, SystemClock};
+use crate::engine::{self, Fate, Forecast, RunOptions, SystemClock};
+use crate::stages::Needs;
 
 /// The arguments of `pipeline plan`.
 #[derive(Clone, Debug, clap::Args)]
@@ -26,13 +27,15 @@ pub(super) struct Arguments {
 
 /// Prints the forecast of a run.
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
-    let plan = arguments.source.load_within(&arguments.memory.budget(1))?;
-    let forecast = engine::forecast(&plan, &RunOptions::default(), &SystemClock::new())?;
+    let (plan, needs) = arguments.source.load_with_needs()?;
+    let (options, clock) = (RunOptions::default(), SystemClock::new());
+    arguments.memory.check(&arguments.source, &plan, &needs, &options, &clock)?;
+    let forecast = engine::forecast(&plan, &options, &clock)?;
     if arguments.json {
         print(&json(&forecast)?)?;
     } else {
         print(&render(&forecast, Paint::stdout()))?;
-        print(&memory(&plan))?;
+        print(&memory(&forecast, &needs))?;
     }
     Ok(if arguments.exit_code && forecast.has_work() { Exit::Work } else { Exit::Done })
 }
@@ -61,8 +64,8 @@ pub(super) fn why(fate: &Fate) -> String {
 }
 
 /// The memory that the run is estimated to need.
-pub(super) fn memory(plan: &Plan) -> String {
-    plan.largest_need().map_or_else(String::new, |(stage, need)| {
+pub(super) fn memory(forecast: &Forecast, needs: &Needs) -> String {
+    needs.largest(forecast.running()).map_or_else(String::new, |(stage, need)| {
         format!("memory: about {}, in `{stage}`; {} of it for {}\n", bytes(need.bytes), bytes(need.largest_bytes), need.largest)
     })
 }

@@ -12,7 +12,7 @@ use super::text::{Paint, Style, bytes, count, duration, print};
 use super::{plan, signals};
 use crate::engine::{self, Outcome, PipelineLock, Plan, RunOptions, Selection, Status, Summary, SystemClock};
 use crate::graph::StageId;
-use crate::stages::Budget;
+use crate::stages::Needs;
 
 /// How to run, for every verb that runs stages.
 #[derive(Clone, Debug, clap::Args)]
@@ -47,12 +47,6 @@ pub(super) struct Manner {
     /// How progress is shown
     #[arg(long, value_name = "HOW", value_enum, default_value_t)]
     progress: Mode,
-}
-
-impl Manner {
-    fn budget(&self) -> Budget {
-        self.memory.budget(self.jobs.get())
-    }
 }
 
 /// The arguments of `pipeline run`.
@@ -96,22 +90,22 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         (_, until @ [_, ..], _) => Selection::Until(until.to_vec()),
         (.., downstream) => Selection::Downstream(downstream.to_vec()),
     };
-    execute(&source.load_within(&manner.budget())?, selection, manner)
+    execute(source, &source.load_with_needs()?, selection, manner)
 }
 
 /// Runs a pipeline up to its stages of one kind.
 pub(super) fn run_kind(arguments: &KindArguments, kind: &str) -> Result<Exit, Failure> {
-    let plan = arguments.source.load_within(&arguments.manner.budget())?;
-    let of_kind = plan.stages().iter().filter(|planned| planned.stage.kind() == kind);
+    let loaded = arguments.source.load_with_needs()?;
+    let of_kind = loaded.0.stages().iter().filter(|planned| planned.stage.kind() == kind);
     let stages: Vec<StageId> = of_kind.map(|planned| planned.id.clone()).collect();
     if stages.is_empty() {
         let file = arguments.source.file.display();
         return Err(Failure::new(Exit::Usage, format!("`{file}` has no stage of the kind `{kind}`: add one")));
     }
-    execute(&plan, Selection::Until(stages), &arguments.manner)
+    execute(&arguments.source, &loaded, Selection::Until(stages), &arguments.manner)
 }
 
-fn execute(plan: &Plan, selection: Selection, manner: &Manner) -> Result<Exit, Failure> {
+fn execute(source: &Source, (plan, needs): &(Plan, Needs), selection: Selection, manner: &Manner) -> Result<Exit, Failure> {
     let options = RunOptions {
         selection,
         force: manner.force,
@@ -121,10 +115,11 @@ fn execute(plan: &Plan, selection: Selection, manner: &Manner) -> Result<Exit, F
         jobs: manner.jobs,
     };
     let clock = SystemClock::new();
+    manner.memory.check(source, plan, needs, &options, &clock)?;
     if manner.dry_run {
         let forecast = engine::forecast(plan, &options, &clock)?;
         print(&plan::render(&forecast, Paint::stdout()))?;
-        print(&plan::memory(plan))?;
+        print(&plan::memory(&forecast, needs))?;
         return Ok(Exit::Done);
     }
     let cancel = signals::listen()?; // not before: what comes before has nothing to leave in order, and ends at once

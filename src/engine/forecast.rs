@@ -1,6 +1,6 @@
 //! The forecast: what a run would do, stage by stage, and why. It changes nothing on disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -29,6 +29,12 @@ impl Forecast {
     /// Whether any stage would run.
     pub fn has_work(&self) -> bool {
         self.outlooks.iter().any(|outlook| !matches!(outlook.fate, Fate::Cached { .. }))
+    }
+
+    /// The stages that would run, or would have to once their inputs have.
+    pub fn running(&self) -> BTreeSet<&StageId> {
+        let runs = |outlook: &&Outlook| matches!(outlook.fate, Fate::Runs { .. } | Fate::Depends { .. });
+        self.outlooks.iter().filter(runs).map(|outlook| &outlook.stage).collect()
     }
 
     /// What would become of the stage `id`, if it was selected.

@@ -85,7 +85,7 @@ pub use lockfile::{PipelineLock, Record};
 pub use maintenance::{Cleaned, Listed, clean, find_output, list, verify};
 pub use memory::{Available, Limit, available_memory, peak_memory};
 pub use outside::{OutsideFile, read_outside, write_outside};
-pub use plan::{Need, Plan, PlannedStage};
+pub use plan::{Plan, PlannedStage};
 pub use run::{Outcome, RunOptions, StageReport, Status, Summary, run};
 pub use select::Selection;
 pub use stage::{Context, Stage, StageError};

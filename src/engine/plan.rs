@@ -22,17 +22,6 @@ impl fmt::Debug for PlannedStage {
     }
 }
 
-/// The memory that a stage is estimated to need.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Need {
-    /// Bytes that the process holds while the stage runs.
-    pub bytes: u64,
-    /// What most of it is for.
-    pub largest: String,
-    /// How much that is.
-    pub largest_bytes: u64,
-}
-
 /// A pipeline that can be run.
 #[derive(Debug)]
 pub struct Plan {
@@ -42,7 +31,6 @@ pub struct Plan {
     stages: Vec<PlannedStage>,
     graph: Graph,
     families: BTreeMap<StageId, Vec<StageId>>,
-    needs: BTreeMap<StageId, Need>,
 }
 
 impl Plan {
@@ -56,17 +44,7 @@ impl Plan {
         let mut stages = stages;
         let order: HashMap<&StageId, usize> = graph.order().enumerate().map(|(position, id)| (id, position)).collect();
         stages.sort_by_key(|planned| order[&planned.id]);
-        Ok(Self { name: name.into(), seed, artifacts, stages, graph, families: BTreeMap::new(), needs: BTreeMap::new() })
-    }
-
-    /// The same plan, with what stages are estimated to need.
-    pub fn with_needs(self, needs: BTreeMap<StageId, Need>) -> Self {
-        Self { needs, ..self }
-    }
-
-    /// The stage that is estimated to need most memory, and what it needs.
-    pub fn largest_need(&self) -> Option<(&StageId, &Need)> {
-        self.needs.iter().max_by_key(|(_, need)| need.bytes)
+        Ok(Self { name: name.into(), seed, artifacts, stages, graph, families: BTreeMap::new() })
     }
 
     /// The same plan, in which some names stand for several stages: `optimum` for `optimum` and `optimum-2`.

@@ -12,13 +12,13 @@ use std::collections::HashSet;
 use self::seen::Origins;
 use super::facts::{DataFacts, Facts, FilesFacts};
 use super::kind::StageKind;
-use super::search::{self, Foreseen};
+use super::search::{self, Foreseen, Tries};
 use crate::ensemble::WeightChoice;
 use crate::fault::Fault;
 use crate::fs::names;
 use crate::graph::{DataRef, ModelRef, StageId};
 use crate::infer::{Engine, Precision};
-use crate::nn::{ModelOptions, Views};
+use crate::nn::{Architecture, ModelOptions, Views};
 use crate::quote::excerpt;
 use crate::score::{OnError, OutputFormat, ScoreOptions};
 use crate::spec::{Problem, Problems, Spec, StageSpec};
@@ -28,19 +28,15 @@ use crate::units::counted;
 
 /// Checks every stage, after those it reads.
 pub(super) fn check(spec: &Spec<StageKind>) -> (Facts, Problems) {
-    let mut checker = Checker { spec, facts: Facts::default(), problems: Problems::new(), tries: search::MOST_TRIES };
+    let mut checker = Checker { spec, facts: Facts::default(), problems: Problems::new(), tries: Tries::default() };
     for stage in spec.graph.order().filter_map(|id| spec.stage(id)) {
-        match checker.facts.models.get(&stage.entry).cloned() {
+        if stage.id == stage.entry {
+            checker.alone(stage);
+            checker.stage(stage);
+        } else if let Some(first) = checker.facts.models.get(&stage.entry) {
             // A further seed: what is wrong with it was said of the first.
-            Some(mut facts) if stage.id != stage.entry => {
-                facts.networks.iter_mut().for_each(|network| network.name = stage.id.clone());
-                checker.facts.models.insert(stage.id.clone(), facts);
-            }
-            _ if stage.id != stage.entry => {}
-            _ => {
-                checker.alone(stage);
-                checker.stage(stage);
-            }
+            let facts = first.of_seed(&stage.entry, &stage.id);
+            checker.facts.models.insert(stage.id.clone(), facts);
         }
     }
     checker.artifacts();
@@ -53,7 +49,7 @@ struct Checker<'a> {
     facts: Facts,
     problems: Problems,
     /// How many combinations of searches are still looked at.
-    tries: usize,
+    tries: Tries,
 }
 
 impl Checker<'_> {
@@ -231,9 +227,8 @@ impl Checker<'_> {
                 let fits = options.with_parameters(found).map_err(|error| error.to_string());
                 fits.and_then(|options| search::against(&options.model, &options.settings(), &data)).err()
             };
-            let looked_at = found.len().min(self.tries);
-            let error = found[..looked_at].iter().find_map(misfit);
-            self.tries -= looked_at;
+            let size = search::size(options);
+            let error = found.iter().take_while(|found| self.tries.take(size, found.len())).find_map(misfit);
             if let Some(error) = error {
                 self.problem(id, &["params"], format!("what the search finds may not fit: {error}"), "");
             }
@@ -299,8 +294,7 @@ impl Checker<'_> {
         name: &DataRef,
         data: &DataFacts,
     ) {
-        self.builds(id, &["model"], model, data);
-        if let Ok(Some(architecture)) = search::build(model, data)
+        if let Some(architecture) = self.builds(id, &["model"], model, data)
             && let Err(message) = search::lone_images(&architecture, settings)
         {
             self.problem(id, &["batch_size"], message, "");
@@ -333,17 +327,13 @@ impl Checker<'_> {
         }
     }
 
-    /// The model must fit the images.
-    fn builds(&mut self, id: &StageId, path: &[&str], model: &ModelOptions, data: &DataFacts) {
-        if let Err(message) = search::build(model, data) {
+    /// The model must fit the images; the network, where it is known.
+    fn builds(&mut self, id: &StageId, path: &[&str], model: &ModelOptions, data: &DataFacts) -> Option<Architecture> {
+        let built = search::build(model, data);
+        built.unwrap_or_else(|message| {
             self.problem(id, path, message, "");
-        }
-    }
-
-    fn needs_validation(&mut self, id: &StageId, data: &DataRef, path: &str, why: &str) {
-        if self.facts.data.get(data.stage()).is_some_and(|facts| facts.validation.is_none()) {
-            self.problem(id, &[path], format!("`{data}` has no validation part, but {why}"), "name a stage after `split`");
-        }
+            None
+        })
     }
 
     /// At least `least` models, none twice, all of the classes and shape of `data`.

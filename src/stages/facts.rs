@@ -88,6 +88,21 @@ impl NetworkFacts {
 }
 
 impl ModelFacts {
+    /// What is known of the network of a further seed, whose stage is `id`, where this is that of the first, `entry`.
+    pub(super) fn of_seed(&self, entry: &StageId, id: &StageId) -> Self {
+        let own = |used: &Rc<Use>| match used.by == *entry {
+            true => Rc::new(Use { by: id.clone(), ..(**used).clone() }),
+            false => used.clone(),
+        };
+        let networks = self.networks.iter().map(|network| NetworkFacts {
+            name: id.clone(),
+            uses: network.uses.iter().map(own).collect(),
+            refit: network.refit.as_ref().map(own),
+            ..network.clone()
+        });
+        Self { networks: networks.collect(), ..self.clone() }
+    }
+
     /// What it has used when a figure is taken on such a part.
     pub(super) fn uses_before(&self, part: Part) -> impl Iterator<Item = &Rc<Use>> {
         self.networks.iter().flat_map(move |network| network.uses_before(part)).chain(&self.chosen)
@@ -127,7 +142,7 @@ impl DataFacts {
     /// A use of one of its parts, if there is such a part.
     pub(super) fn used(&self, purpose: Purpose, part: Part, by: &StageId, data: &StageId) -> Option<Rc<Use>> {
         let images = self.part(part)?.clone();
-        Some(Rc::new(Use { purpose, images, by: by.clone(), data: data.clone(), part }))
+        Some(Rc::new(Use { by: by.clone(), purpose, images, data: data.clone(), part }))
     }
 }
 
@@ -147,8 +162,6 @@ pub(super) struct Facts {
     pub possible: BTreeMap<StageId, Vec<Parameters>>,
     /// The models in each export.
     pub exports: BTreeMap<StageId, Vec<StageId>>,
-    /// Files to train on and files to test with that one stage puts together, and so compares by their content.
-    pub merged: BTreeSet<(Rc<str>, Rc<str>)>,
     /// What stages must look up in the content of images, because only that tells.
     pub foreign: BTreeMap<StageId, Vec<Foreign>>,
     /// The stages that judge models by images that were out of their folds.

@@ -2,7 +2,8 @@
 //!
 //! That a model was trained on other files than those it is judged by says little: a file may be a copy, or a choice of rows, of another.
 //! So a stage that judges a model by images reads those that the model has used as well, and compares them byte for byte.
-//! A few that are the same are told: public data sets share some, and a figure moves by no more than their share.
+//! A few that are the same are told: public data sets share some, and a figure moves by no more than their share. Copies of an image count
+//! once, for blank images and the like may be in any data.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -46,17 +47,17 @@ pub(super) fn check(foreign: &[Foreign], context: &Context<'_>) -> Result<()> {
     for (data, part) in foreign.iter().flat_map(|case| [&case.used, &case.judged]) {
         wanted.entry(data).or_default().insert(*part);
     }
-    let mut found: BTreeMap<(StageId, Part), Vec<Digest>> = BTreeMap::new();
+    let mut found: BTreeMap<(StageId, Part), HashSet<Digest>> = BTreeMap::new();
     for (data, parts) in wanted {
         context.progress.check()?;
         let set = DataSet::load(context.input(data)?)?;
         for part in parts {
-            found.insert((data.clone(), part), set.part(part).map(contents).unwrap_or_default());
+            found.insert((data.clone(), part), set.part(part).map(distinct).unwrap_or_default());
         }
     }
     for case in foreign {
-        let of = |which: &(StageId, Part)| found[which].as_slice();
-        let (count, all) = (common(of(&case.judged), of(&case.used)), of(&case.judged).len());
+        let (judged, used) = (&found[&case.judged], &found[&case.used]);
+        let (count, all) = (judged.intersection(used).count(), judged.len());
         if count == 0 {
             continue;
         }
@@ -72,6 +73,12 @@ pub(super) fn check(foreign: &[Foreign], context: &Context<'_>) -> Result<()> {
 }
 
 impl Foreign {
+    /// Whether the comparison for `other` is this one, whichever stage used the images.
+    pub(super) fn asks_the_same_as(&self, other: &Self) -> bool {
+        let Self { model, by: _, purpose, used, judged } = self;
+        (model, purpose, used, judged) == (&other.model, &other.purpose, &other.used, &other.judged)
+    }
+
     fn said(&self, count: usize, all: usize) -> String {
         let Self { model, by, purpose, used: (used, part), judged: (judged, judged_part) } = self;
         let who = if model == by { format!("`{model}`") } else { format!("`{model}` comes from `{by}`, which") };
@@ -81,17 +88,12 @@ impl Foreign {
         };
         let (part, judged_part) = (super::named_part(*part), super::named_part(*judged_part));
         format!(
-            "{who} was {how} the {part} of `{used}`, and {count} of the {all} images of the {judged_part} of `{judged}` are among them"
+            "{who} was {how} the {part} of `{used}`, and {count} of the {all} different images of the {judged_part} of `{judged}` are among them"
         )
     }
 }
 
-fn contents(images: &LabelledImages) -> Vec<Digest> {
+/// Its images by their content, copies once.
+fn distinct(images: &LabelledImages) -> HashSet<Digest> {
     (0..images.len()).map(|place| Digest::of_bytes(images.image(place))).collect()
-}
-
-/// How many of `judged` are among `used`.
-fn common(judged: &[Digest], used: &[Digest]) -> usize {
-    let used: HashSet<&Digest> = used.iter().collect();
-    judged.iter().filter(|image| used.contains(image)).count()
 }

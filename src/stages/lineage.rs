@@ -4,17 +4,17 @@
 //! holds the other; two divisions of the same files are drawn independently of each other, and so share images. That different files hold
 //! different images is only assumed here: whether they do is looked up in their content when the stage runs ([`super::foreign`]).
 
-use std::rc::Rc;
-
 use crate::data::Part;
 use crate::data::pattern::Patterns;
 use crate::data::split::SplitOptions;
+use crate::digest::Digest;
 use crate::graph::StageId;
 
 /// The images of a part.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Images {
-    files: Rc<str>,
+    /// The digest of the names of the files: lists of names may be long, and are compared often.
+    files: Digest,
     share: Option<(Division, Share)>,
 }
 
@@ -76,7 +76,7 @@ impl Images {
         let mut names: Vec<String> = patterns.iter().map(|pattern| plain(&pattern.to_string())).collect();
         names.sort();
         let base = base.map_or("", StageId::as_str);
-        Self { files: format!("{base}\n{}", names.join("\n")).into(), share: None }
+        Self { files: Digest::of_bytes(format!("{base}\n{}", names.join("\n")).as_bytes()), share: None }
     }
 
     /// Whether they are what a division took of their files.
@@ -84,9 +84,9 @@ impl Images {
         self.share.is_some()
     }
 
-    /// The files that they are of.
-    pub(super) fn files(&self) -> &Rc<str> {
-        &self.files
+    /// Whether they are of the files that others are of.
+    pub(super) fn are_of_files_of(&self, other: &Self) -> bool {
+        self.files == other.files
     }
 
     /// The parts that the stage `by` makes of them, which are the training images of the data set `of`.
@@ -100,7 +100,7 @@ impl Images {
                 (Division::Folds(folding), Share::AllBut(held_out), Share::Fold(held_out))
             }
         };
-        let part = |share| Self { files: self.files.clone(), share: Some((division.clone(), share)) };
+        let part = |share| Self { files: self.files, share: Some((division.clone(), share)) };
         Divided { train: part(train), validation: part(validation), test: options.test.map(|_| part(Share::Test)) }
     }
 
@@ -114,7 +114,7 @@ impl Images {
 
     /// What they have in common with others.
     pub(super) fn relation(&self, other: &Self) -> Relation {
-        if self.files != other.files {
+        if !self.are_of_files_of(other) {
             return Relation::OtherFiles;
         }
         let (Some((division, share)), Some((other_division, other_share))) = (&self.share, &other.share) else {
@@ -170,12 +170,12 @@ pub(super) enum Purpose {
 /// One use of images.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Use {
+    /// The stage that used them.
+    pub by: StageId,
     /// What for.
     pub purpose: Purpose,
     /// Which images.
     pub images: Images,
-    /// The stage that used them.
-    pub by: StageId,
     /// The data that it used.
     pub data: StageId,
     /// The part of the data.

@@ -34,19 +34,19 @@ mod tune;
 mod verify;
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use self::facts::Facts;
 use self::model::Model;
 use crate::engine::{Context, Plan, PlannedStage, Stage};
-use crate::graph::{ModelRef, StageId};
+use crate::graph::{FilesRef, ModelRef, StageId};
 use crate::progress::Progress;
 use crate::spec::{Kind as _, Override, Problems, Spec, StageSpec};
 
 pub use compare::{CompareOptions, RobustnessOptions};
-pub use cost::Budget;
+pub use cost::{Budget, Need, Needs};
 pub use ensemble::EnsembleOptions;
 pub use export::ExportOptions;
 pub use kind::StageKind;
@@ -59,32 +59,36 @@ pub use verify::{Gate, VerifyOptions};
 /// # Errors
 /// Every problem of the text at once.
 pub fn load(file: &str, text: &str, overrides: &[Override], data_dir: Option<&Path>) -> Result<Plan, Problems> {
-    load_within(file, text, overrides, data_dir, &Budget::unlimited())
+    let (spec, facts) = checked(file, text, overrides)?;
+    Ok(planned(&spec, &facts, data_dir))
 }
 
-/// The same; a stage that is estimated to need more memory than there is, is a problem too.
+/// The same, with the memory that each stage is estimated to need.
 ///
 /// # Errors
 /// Every problem of the text at once.
-pub fn load_within(
+pub fn load_with_needs(
     file: &str,
     text: &str,
     overrides: &[Override],
     data_dir: Option<&Path>,
-    budget: &Budget,
-) -> Result<Plan, Problems> {
+) -> Result<(Plan, Needs), Problems> {
+    let (spec, facts) = checked(file, text, overrides)?;
+    Ok((planned(&spec, &facts, data_dir), cost::estimate(&spec, &facts)))
+}
+
+fn checked(file: &str, text: &str, overrides: &[Override]) -> Result<(Spec<StageKind>, Facts), Problems> {
     let spec: Spec<StageKind> = crate::spec::parse(file, text, overrides)?;
     let (facts, mut problems) = check::check(&spec);
     overwriting::check(&spec, Path::new(file), &mut problems);
-    let facts = problems.or(facts)?;
-    let mut problems = Problems::new();
-    let needs = cost::estimate(&spec, &facts, budget, &mut problems);
-    let needs = problems.or(needs)?;
-    let bound =
-        spec.stages.iter().map(|stage| PlannedStage { id: stage.id.clone(), stage: bind(stage, &spec, &facts, data_dir) });
+    problems.or((spec, facts))
+}
+
+fn planned(spec: &Spec<StageKind>, facts: &Facts, data_dir: Option<&Path>) -> Plan {
+    let bound = spec.stages.iter().map(|stage| PlannedStage { id: stage.id.clone(), stage: bind(stage, spec, facts, data_dir) });
     let stages = bound.collect();
     let plan = Plan::new(spec.name.clone(), spec.seed, spec.artifacts.clone(), stages).expect("the reader has checked the graph");
-    Ok(plan.with_families(spec.families()).with_needs(needs))
+    plan.with_families(spec.families())
 }
 
 /// The JSON schema of `pipeline.yaml`.
@@ -99,6 +103,14 @@ pub fn reference() -> String {
 
 fn references(stage: &StageSpec<StageKind>) -> Vec<StageId> {
     unique(stage.references.iter().map(|reference| &reference.stage))
+}
+
+/// The folders from which patterns are read below a `fetch` stage, if one is named, or below the working folder.
+fn folders_of_files(spec: &Spec<StageKind>, data: Option<&FilesRef>) -> Vec<PathBuf> {
+    match data.and_then(|data| spec.stage(data.stage())).map(|stage| &stage.kind) {
+        Some(StageKind::Fetch(options)) => options.folders(),
+        _ => vec![PathBuf::new()],
+    }
 }
 
 /// The recipes that several of the models come from, each with these models.
@@ -191,5 +203,59 @@ impl Progress for Quiet<'_> {
     }
     fn interrupted(&self) -> bool {
         self.0.interrupted()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// What a text of less than 1 MiB can ask for is checked in a second or two; here more is allowed, for slow machines.
+    #[track_caller]
+    fn is_checked_soon(stages: impl Iterator<Item = String>) {
+        const HEAD: &str = "version: 1\nstages:\n  m: { merge: { train: FILES, test: t.csv, image: { channels: 1, height: 4, width: 4 }, classes: [x, y] } }\n  \
+                            p: { split: { data: m } }\n";
+        let files: Vec<String> = (0..2000).map(|number| format!("{}-{number}.csv", "x".repeat(180))).collect();
+        let text = HEAD.replace("FILES", &format!("[{}]", files.join(", ")))
+            + &stages.map(|stage| format!("  {stage}\n")).collect::<String>();
+        let begin = Instant::now();
+        load_with_needs("p.yaml", &text, &[], None).unwrap();
+        assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+    }
+
+    fn choices(most: usize) -> String {
+        (1..=most).map(|number| number.to_string()).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn a_long_list_of_choices_is_checked_soon() {
+        let half = choices(40_000);
+        let search = format!("batch_size: {{ choice: [{half}] }}, epochs: {{ choice: [{half}] }}");
+        is_checked_soon([format!("t: {{ tune: {{ data: p, model: mlp, search: {{ {search} }} }} }}")].into_iter());
+    }
+
+    #[test]
+    fn a_search_that_many_trainings_use_is_checked_soon() {
+        let search =
+            format!("t: {{ tune: {{ data: p, model: mlp, search: {{ batch_size: {{ choice: [{}] }} }} }} }}", choices(500));
+        let train = |number| format!("n{number}: {{ train: {{ data: p, model: mlp, params: t }} }}");
+        is_checked_soon([search].into_iter().chain((0..1500).map(train)));
+    }
+
+    #[test]
+    fn a_long_chain_of_models_is_checked_soon() {
+        let first = "n0: { train: { data: p, model: mlp } }".to_owned();
+        let next = |number| format!("n{number}: {{ train: {{ data: p, model: mlp, start_from: n{} }} }}", number - 1);
+        is_checked_soon([first].into_iter().chain((1..1500).map(next)));
+    }
+
+    #[test]
+    fn a_search_of_a_deep_network_is_checked_soon() {
+        let layers = "{ dense: { units: 4 } }, ".repeat(10_000);
+        let search = format!("search: {{ batch_size: {{ choice: [{}] }} }}", choices(30));
+        let model = format!("model: {{ layers: [flatten, {layers} {{ dense: {{ units: 2 }} }}] }}");
+        is_checked_soon([format!("t: {{ tune: {{ data: p, {model}, {search} }} }}")].into_iter());
     }
 }

@@ -1,15 +1,25 @@
 //! What a `score` stage writes must not be what the pipeline reads: an input of any stage that is not made from its output, or
-//! the pipeline's own file. Files that are there now are judged; what has the place of a folder is refused here too, and not
-//! after hours of training.
+//! the pipeline's own file. Files that are there now are judged, and those that will be, by what the patterns of inputs mean; what has
+//! the place of a folder is refused here too, and not after hours of training.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::folders_of_files;
 use super::kind::StageKind;
 use crate::data::pattern::Pattern;
 use crate::fs::{Claim, Guard, Misplaced};
 use crate::graph::{FilesRef, StageId};
+use crate::quote::excerpt;
 use crate::score::Manifest;
 use crate::spec::{Problems, Spec, StageSpec};
+
+/// Files that a stage reads: a pattern, and a folder below which it is meant.
+struct Read<'a> {
+    by: &'a StageId,
+    pattern: &'a Pattern,
+    folder: PathBuf,
+}
 
 /// Adds a problem for every output that would be written over something else. `file` is the pipeline's own.
 pub(super) fn check(spec: &Spec<StageKind>, file: &Path, problems: &mut Problems) {
@@ -17,27 +27,42 @@ pub(super) fn check(spec: &Spec<StageKind>, file: &Path, problems: &mut Problems
     if outputs.is_empty() {
         return;
     }
+    let reads: Vec<Read<'_>> = spec.stages.iter().flat_map(|stage| reads(spec, stage)).collect();
     let own = (None, Claim::read("the pipeline", file));
-    let inputs = spec.stages.iter().flat_map(|stage| {
-        let name = format!("what stage `{}` reads,", stage.id);
-        inputs(spec, stage).into_iter().map(move |path| (Some(&stage.id), Claim::read(name.clone(), path)))
+    let inputs = reads.iter().flat_map(|Read { by, pattern, folder }| {
+        let name = format!("what stage `{by}` reads,");
+        let files = pattern.resolve(folder).unwrap_or_default();
+        files.into_iter().map(move |path| (Some(*by), Claim::read(name.clone(), path)))
     });
     let inputs: Vec<(Option<&StageId>, Claim)> = [own].into_iter().chain(inputs).collect();
     let mut all = Guard::over(inputs.iter().map(|(_, claim)| claim.clone()));
-    for (stage, option, claim) in outputs {
-        let fault = match all.admit(&claim) {
+    let mut told = BTreeSet::new();
+    for (number, (stage, option, claim)) in outputs.iter().enumerate() {
+        let fault = match all.admit(claim) {
             Ok(()) => continue,
             // A stage after this one may read what this one writes.
             Err(Misplaced::Overwrites { .. }) => {
                 let later = spec.graph.descendants(stage);
                 let not_later = inputs.iter().filter(|(reader, _)| !reader.is_some_and(|reader| later.contains(&reader)));
-                Guard::over(not_later.map(|(_, claim)| claim.clone())).admit(&claim)
+                Guard::over(not_later.map(|(_, claim)| claim.clone())).admit(claim)
             }
             Err(Misplaced::Twice { .. }) => Ok(()), // two stages that write one file are known by the names of their outputs
             Err(other) => Err(other),
         };
         if let Err(fault) = fault {
-            problems.add(spec.place(stage, &[option]), fault.to_string());
+            problems.add(spec.place(stage, &[*option]), fault.to_string());
+            told.insert(number);
+        }
+    }
+    let paths: Vec<&Path> = outputs.iter().map(|(.., claim)| claim.path()).collect();
+    for Read { by, pattern, folder } in &reads {
+        for number in pattern.would_mean(folder, &paths) {
+            let (stage, option, claim) = &outputs[number];
+            if !spec.graph.descendants(stage).contains(by) && told.insert(number) {
+                let pattern = excerpt(&folder.join(pattern.to_string()).to_string_lossy());
+                let message = format!("{claim} would be among what stage `{by}` reads, `{pattern}`; write to another folder");
+                problems.add(spec.place(stage, &[*option]), message);
+            }
         }
     }
 }
@@ -51,8 +76,8 @@ fn outputs<'a>(spec: &Spec<StageKind>, stage: &'a StageSpec<StageKind>) -> Vec<(
     [at("output", "the predictions", &options.output), manifest].into_iter().chain(rejects).collect()
 }
 
-/// The files that a stage reads and that are there.
-fn inputs(spec: &Spec<StageKind>, stage: &StageSpec<StageKind>) -> Vec<PathBuf> {
+/// What a stage reads.
+fn reads<'a>(spec: &Spec<StageKind>, stage: &'a StageSpec<StageKind>) -> Vec<Read<'a>> {
     let (patterns, data): (Vec<&Pattern>, &Option<FilesRef>) = match &stage.kind {
         StageKind::Merge(options) => {
             (options.train.iter().chain(options.test.iter().flat_map(|test| test.iter())).collect(), &options.data)
@@ -60,12 +85,9 @@ fn inputs(spec: &Spec<StageKind>, stage: &StageSpec<StageKind>) -> Vec<PathBuf> 
         StageKind::Score(options) => (options.input.iter().collect(), &options.data),
         _ => return Vec::new(),
     };
-    let fetched = data.as_ref().and_then(|data| spec.stage(data.stage())).map(|stage| &stage.kind);
-    let base = match fetched {
-        Some(StageKind::Fetch(options)) => options.dir.as_path(),
-        _ => Path::new(""),
-    };
-    patterns.into_iter().flat_map(|pattern| pattern.resolve(base).unwrap_or_default()).collect()
+    let folders = folders_of_files(spec, data.as_ref());
+    let below = |folder: PathBuf| patterns.iter().map(move |pattern| Read { by: &stage.id, pattern, folder: folder.clone() });
+    folders.into_iter().flat_map(below).collect()
 }
 
 #[cfg(all(test, unix))]
@@ -110,5 +132,44 @@ stages:
         }
         assert_eq!(problems("output: new.csv, rejects: r.csv"), Ok(()));
         assert_eq!(problems("output: z.csv"), Ok(()), "a later stage may read it");
+    }
+    #[test]
+    fn what_would_be_read_once_it_is_there_is_refused_before_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().to_str().unwrap();
+        fs::write(&dir.path().join("data/garments/x.csv"), "").unwrap();
+        let problems = |output: &str| {
+            let text = format!(
+                r#"version: 1
+artifacts: "{folder}"
+stages:
+  raw: {{ fetch: {{ dataset: garments, dir: "{folder}/data" }} }}
+  g: {{ merge: {{ data: raw, train: "*.csv" }} }}
+  m: {{ merge: {{ train: "{folder}/*.csv", image: {{ channels: 1, height: 8, width: 8 }}, classes: [a, b] }} }}
+  n: {{ train: {{ data: m, model: mlp, epochs: 1 }} }}
+  e: {{ export: {{ models: [n] }} }}
+  z: {{ score: {{ model: e/n, input: "{folder}/rows.txt", output: "{output}" }} }}
+  later: {{ score: {{ model: e/n, after: z, input: "{folder}/scored/*.csv", output: later/all.csv }} }}
+"#
+            );
+            let loaded = super::super::load("p.yaml", &text, &[], None);
+            loaded.map(|_| ()).map_err(|problems| problems.to_string().replace(folder, "DIR"))
+        };
+        for (output, expected) in [
+            (
+                "new.csv",
+                "the predictions `DIR/new.csv` would be among what stage `m` reads, `DIR/*.csv`; write to another folder",
+            ),
+            (
+                "data/garments/new.csv",
+                "the predictions `DIR/data/garments/new.csv` would be among what stage `g` reads, `DIR/data/garments/*.csv`",
+            ),
+            ("data/garments/x.csv", "would overwrite what stage `g` reads, `DIR/data/garments/x.csv`"),
+        ] {
+            let found = problems(output).expect_err(output);
+            assert!(found.contains(expected) && found.contains("p.yaml:9:"), "{output}: {found}");
+        }
+        assert_eq!(problems("data/new.csv"), Ok(()));
+        assert_eq!(problems("scored/new.csv"), Ok(()), "a later stage may read it");
     }
 }

@@ -9,7 +9,7 @@ use crate::data::FileList;
 use crate::data::pattern::Patterns;
 use crate::engine::{Context, Stage, StageError};
 use crate::fs;
-use crate::graph::{FilesRef, StageId};
+use crate::graph::StageId;
 use crate::infer::Loaded;
 use crate::score::{Input, Manifest, Output, OutputFormat, Request, ScoreOptions, ScoreSummary, score};
 use crate::units::counted;
@@ -25,8 +25,8 @@ pub(super) struct ScoreStage {
 pub(super) struct TrainedOn {
     /// The stage that trained.
     pub by: StageId,
-    /// The stage that found the files, if one did.
-    pub files: Option<FilesRef>,
+    /// The folders in which they may be.
+    pub folders: Vec<PathBuf>,
     /// Which files.
     pub patterns: Patterns,
 }
@@ -43,16 +43,9 @@ impl ScoreStage {
     /// how well images are remembered.
     fn tell_known(&self, files: &[PathBuf], context: &Context<'_>) -> Result<()> {
         let length = |path: &Path| fs::stamp(path).map(|stamp| stamp.bytes);
-        for TrainedOn { by, files: base, patterns } in &self.trained_on {
-            let folder = match base {
-                None => PathBuf::new(),
-                Some(base) => match context.inputs.get(base.stage()) {
-                    Some(list) => FileList::load(list)?.dir,
-                    None => continue,
-                },
-            };
+        for TrainedOn { by, folders, patterns } in &self.trained_on {
             // Files that are gone by now cannot be compared.
-            for trained in patterns.resolve(&folder).unwrap_or_default() {
+            for trained in folders.iter().flat_map(|folder| patterns.resolve(folder).unwrap_or_default()) {
                 for file in files.iter().filter(|file| length(file).is_some() && length(file) == length(&trained)) {
                     if *file == trained || fs::digest(file)? == fs::digest(&trained)? {
                         let file = file.display();

@@ -2,6 +2,7 @@
 //! of the others. What lies between, and combinations of which only some can be, are left to the trials, which may fail.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use super::facts::DataFacts;
 use crate::nn::{Architecture, ModelOptions, Normalisation};
@@ -11,8 +12,30 @@ use crate::tune::{Parameters, SearchSpace};
 /// Combinations that are tried for one value before it is given the benefit of the doubt.
 const MOST_TRIES_OF_A_VALUE: usize = 512;
 
-/// Combinations that are tried for all searches of a pipeline: a fraction of a second. What is beyond, the trials find out.
-pub(super) const MOST_TRIES: usize = 8192;
+/// What may still be tried of all searches of a pipeline, in kilobytes of options that are read: at first as many as take a fraction of a
+/// second. What is beyond, the trials find out.
+#[derive(Debug)]
+pub(super) struct Tries(usize);
+
+impl Default for Tries {
+    fn default() -> Self {
+        Self(4096)
+    }
+}
+
+impl Tries {
+    /// Takes what it costs to set so many parameters, one by one, in options of so many kilobytes, if as much is left.
+    pub(super) fn take(&mut self, size: usize, parameters: usize) -> bool {
+        let left = self.0.checked_sub(size.saturating_mul(parameters.max(1)));
+        self.0 = left.unwrap_or(self.0);
+        left.is_some()
+    }
+}
+
+/// The size of options in kilobytes, for [`Tries::take`].
+pub(super) fn size(options: &TrainOptions) -> usize {
+    serde_json::to_string(options).map_or(0, |text| text.len()) / 1024 + 1
+}
 
 /// What is known of a search before it runs.
 #[derive(Debug, Default)]
@@ -23,16 +46,17 @@ pub(super) struct Foreseen {
     pub problems: Vec<(Option<String>, String)>,
 }
 
-/// Tries the extremes of `space` on `base`, as long as there are tries `left`. A training is possible if `can_be` has nothing against
+/// Tries the extremes of `space` on `base`, as long as there are `tries`. A training is possible if `can_be` has nothing against
 /// it. Where something `is_told` of the base already, only paths and values are looked at, each by itself.
 pub(super) fn foresee(
     space: &SearchSpace,
     base: &TrainOptions,
     is_told: bool,
-    left: &mut usize,
+    tries: &mut Tries,
     can_be: &dyn Fn(&TrainOptions) -> Result<(), String>,
 ) -> Foreseen {
-    let mut foresight = Foresight { space, base, can_be, left, witnessed: BTreeSet::new(), foreseen: Foreseen::default() };
+    let size = size(base);
+    let mut foresight = Foresight { space, base, size, can_be, tries, witnessed: BTreeSet::new(), foreseen: Foreseen::default() };
     let known = foresight.each_by_itself();
     if !is_told {
         foresight.all_together(&known);
@@ -41,13 +65,14 @@ pub(super) fn foresee(
 }
 
 /// A parameter and its extreme values.
-type Extremes<'a> = (&'a str, Vec<serde_json::Value>);
+type Extremes<'a> = (&'a str, Rc<[serde_json::Value]>);
 
 struct Foresight<'a> {
     space: &'a SearchSpace,
     base: &'a TrainOptions,
+    size: usize,
     can_be: &'a dyn Fn(&TrainOptions) -> Result<(), String>,
-    left: &'a mut usize,
+    tries: &'a mut Tries,
     /// Values, by path, that a possible combination has.
     witnessed: BTreeSet<(String, String)>,
     foreseen: Foreseen,
@@ -59,11 +84,11 @@ impl<'a> Foresight<'a> {
     fn each_by_itself(&mut self) -> Vec<Extremes<'a>> {
         let mut known: Vec<Extremes<'a>> = Vec::new();
         for (path, range) in self.space.iter() {
-            let above: Vec<Extremes<'_>> = self.space.above(path).map(|(path, range)| (path, range.extremes())).collect();
-            if above.iter().any(|(above, _)| !known.iter().any(|(known, _)| known == above)) {
+            let above = self.space.above(path).map(|(above, _)| known.iter().find(|(known, _)| *known == above).cloned());
+            let Some(above) = above.collect::<Option<Vec<Extremes<'_>>>>() else {
                 continue; // a consequence of what is wrong above
-            }
-            let values = range.extremes();
+            };
+            let values: Rc<[_]> = range.extremes().into();
             match values.iter().find_map(|value| self.misfit(path, value, &above)) {
                 Some(error) => self.foreseen.problems.push((Some(path.to_owned()), error)),
                 None => known.push((path, values)),
@@ -76,7 +101,7 @@ impl<'a> Foresight<'a> {
     fn misfit(&mut self, path: &str, value: &serde_json::Value, above: &[Extremes<'_>]) -> Option<String> {
         let mut first = None;
         for number in 0..combinations(above).min(MOST_TRIES_OF_A_VALUE) {
-            if !self.may_try() {
+            if !self.may_try(above.len() + 1) {
                 return None;
             }
             let mut parameters = combination(above, number);
@@ -99,7 +124,7 @@ impl<'a> Foresight<'a> {
         }
         // Most searches are done with after as many combinations as the longest list of choices has.
         for round in 0..known.iter().map(|(_, values)| values.len()).max().unwrap_or(0) {
-            if !self.may_try() {
+            if !self.may_try(known.len()) {
                 return;
             }
             let parameters =
@@ -108,7 +133,11 @@ impl<'a> Foresight<'a> {
         }
         let mut impossible = Vec::new();
         for (path, values) in known {
-            let error = values.iter().find_map(|value| Some((value, self.never(path, value, known)?)));
+            // What is chosen above varies soonest.
+            let is_above = |other: &str| path.strip_prefix(other).is_some_and(|rest| rest.starts_with('.'));
+            let mut others: Vec<Extremes<'_>> = known.iter().filter(|(other, _)| other != path).cloned().collect();
+            others.sort_by_key(|(other, _)| !is_above(other));
+            let error = values.iter().find_map(|value| Some((value, self.never(path, value, &others)?)));
             impossible.extend(error.map(|(value, error)| (*path, value, error)));
         }
         if !self.foreseen.possible.is_empty() || impossible.is_empty() {
@@ -119,7 +148,7 @@ impl<'a> Foresight<'a> {
         }
         // Nothing can be: whose fault is it?
         let alone = |(path, value, _): &(&str, &serde_json::Value, String)| {
-            if self.space.above(path).next().is_some() {
+            if self.space.above(path).next().is_some() || !self.may_try(1) {
                 return None;
             }
             let error = self.judge(&Parameters::from([((*path).to_owned(), (*value).clone())])).err()?;
@@ -132,25 +161,22 @@ impl<'a> Foresight<'a> {
         self.foreseen.problems.extend(told);
     }
 
-    /// Why no combination in which `path` has `value` can be trained; nothing if one can, or if they are too many to tell.
-    fn never(&mut self, path: &str, value: &serde_json::Value, known: &[Extremes<'a>]) -> Option<String> {
+    /// Why no combination in which `path` has `value`, beside any of `others`, can be trained; nothing if one can, or if they are too many
+    /// to tell.
+    fn never(&mut self, path: &str, value: &serde_json::Value, others: &[Extremes<'_>]) -> Option<String> {
         if self.witnessed.contains(&(path.to_owned(), value.to_string())) {
             return None;
         }
         let is_in = |parameters: &Parameters| parameters.get(path) == Some(value);
-        // What is chosen above varies soonest.
-        let is_above = |other: &str| path.strip_prefix(other).is_some_and(|rest| rest.starts_with('.'));
-        let mut others: Vec<Extremes<'a>> = known.iter().filter(|(other, _)| *other != path).cloned().collect();
-        others.sort_by_key(|(other, _)| !is_above(other));
-        let all = combinations(&others);
+        let all = combinations(others);
         let (mut first, mut tries) = (None, 0);
         // All at their first, all at their last, and then the rest.
         for number in [0, all - 1].into_iter().chain(1..all.saturating_sub(1)) {
             tries += 1;
-            if tries > MOST_TRIES_OF_A_VALUE || !self.may_try() {
+            if tries > MOST_TRIES_OF_A_VALUE || !self.may_try(others.len() + 1) {
                 return None;
             }
-            let mut parameters = combination(&others, number);
+            let mut parameters = combination(others, number);
             parameters.insert(path.to_owned(), value.clone());
             if !is_in(&self.space.active(parameters.clone())) {
                 continue;
@@ -172,11 +198,9 @@ impl<'a> Foresight<'a> {
         Ok(())
     }
 
-    /// Takes one of the tries that are left.
-    fn may_try(&mut self) -> bool {
-        let may = *self.left > 0;
-        *self.left = self.left.saturating_sub(1);
-        may
+    /// Whether a combination of so many parameters may still be tried, which is counted.
+    fn may_try(&mut self, parameters: usize) -> bool {
+        self.tries.take(self.size, parameters)
     }
 
     fn judge(&self, parameters: &Parameters) -> Result<(), String> {
@@ -246,7 +270,9 @@ mod tests {
         let mut json = json!({"data": "parts", "model": {"mlp": {}}});
         json.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
         let base: TrainOptions = serde_json::from_value(json).unwrap();
-        foresee(&serde_json::from_value(space).unwrap(), &base, false, &mut { MOST_TRIES }, &|options| options.settings().check())
+        foresee(&serde_json::from_value(space).unwrap(), &base, false, &mut Tries::default(), &|options| {
+            options.settings().check()
+        })
     }
 
     #[test]
@@ -254,9 +280,21 @@ mod tests {
         let base: TrainOptions = serde_json::from_value(json!({"data": "parts", "model": {"mlp": {}}})).unwrap();
         let choices: Vec<u64> = (1..=10_000).collect();
         let space = serde_json::from_value(json!({"epochs": {"choice": choices}, "warm_up": {"choice": [0, 3]}})).unwrap();
-        let mut left = 100;
-        let foreseen = foresee(&space, &base, false, &mut left, &|options| options.settings().check());
-        assert_eq!((foreseen.problems.len(), left), (0, 0));
+        let mut tries = Tries(100);
+        let foreseen = foresee(&space, &base, false, &mut tries, &|options| options.settings().check());
+        assert!(foreseen.problems.is_empty() && !tries.take(size(&base), 1), "{foreseen:?} {tries:?}");
+    }
+
+    #[test]
+    fn long_options_and_many_parameters_leave_fewer_tries() {
+        let mut tries = Tries(100);
+        assert!(tries.take(10, 9) && !tries.take(10, 2) && tries.take(10, 0) && !tries.take(1, 1));
+        let of = |layers: usize| {
+            let layers = vec![json!({"dense": {"units": 4}}); layers];
+            let options = json!({"data": "parts", "model": {"layers": layers}});
+            size(&serde_json::from_value(options).unwrap())
+        };
+        assert!(of(1) < 4 && of(10_000) > 100);
     }
 
     fn problems(settings: Value, space: Value) -> String {

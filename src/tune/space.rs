@@ -3,7 +3,7 @@
 //! Every range maps 0–1 to its values, so that samplers need one scale only: an interval linearly or by its logarithm, whole
 //! numbers and choices as cells of equal width.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -248,11 +248,12 @@ impl Choices {
         if values.is_empty() {
             return Err("there is nothing to choose from; list at least one value".to_owned());
         }
+        let mut known = HashSet::new();
         for (index, value) in values.iter().enumerate() {
             if value.is_null() {
                 return Err(format!("choice {index} is null; write a value"));
             }
-            if values[..index].contains(value) {
+            if !known.insert(value) {
                 return Err(format!("choice {index}, {value}, stands there already; list each value once"));
             }
         }

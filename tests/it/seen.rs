@@ -135,16 +135,46 @@ fn a_student_has_seen_what_its_teacher_and_what_that_comes_from_have_seen() {
         "stage `student`: `other` was trained on `two`, which divides the same images in another way, and so on some of the validation part of `one`, by which the student is judged; let `other` train on `one`"
     );
     // The teacher's own data tells nothing of where it began.
-    let begun = "  begun: { train: { data: raw, model: mlp, start_from: other } }\n  student: { distill: { data: raw, model: mlp, teacher: begun } }\n  vote: { ensemble: { models: [good, student], data: one } }\n";
+    let begun = |data: &str| {
+        format!(
+            r#"
+  far:     {{ merge: {{ train: "far.csv", image: {{ channels: 1, height: 4, width: 4 }}, classes: [x, y, z] }} }}
+  begun:   {{ train: {{ data: {data}, model: mlp, start_from: other }} }}
+  student: {{ distill: {{ data: {data}, model: mlp, teacher: begun }} }}
+  vote:    {{ ensemble: {{ models: [good, student], data: one }} }}
+"#
+        )
+    };
     assert_eq!(
-        problems(begun),
-        "stage `vote`: `student` comes from `begun`, which was trained on `raw`, which holds images of the validation part of `one`, on which the vote is measured; let `begun` train on `one`"
+        problems(&begun("far")),
+        "stage `vote`: `student` comes from `other`, which was trained on `two`, which divides the same images in another way, and so on some of the validation part of `one`, on which the vote is measured; let `other` train on `one`"
+    );
+    // What it was trained on itself is told first.
+    assert_eq!(
+        problems(&begun("raw")),
+        "stage `vote`: `student` was trained on `raw`, which holds images of the validation part of `one`, on which the vote is measured; let `student` train on `one`"
     );
     let by_vote = "  vote: { ensemble: { models: [good, refit], data: one } }\n  student: { distill: { data: one, model: mlp, teacher: vote } }\n";
     assert_eq!(
         problems(by_vote),
         "stage `student`: `vote` comes from `refit`, which was trained on the validation part of `one` too, by which the student is judged; name a model without `refit`"
     );
+}
+
+#[test]
+fn a_further_seed_is_told_of_by_its_own_name_and_as_one_problem_with_the_first() {
+    let vote = |models: &str| {
+        problems(&format!(
+            "  seeded: {{ train: {{ data: two, model: mlp, seeds: 3 }} }}\n  vote: {{ ensemble: {{ models: [good, {models}], data: one }} }}\n"
+        ))
+    };
+    let told = |name: &str| {
+        format!(
+            "stage `vote`: `{name}` was trained on `two`, which divides the same images in another way, and so on some of the validation part of `one`, on which the vote is measured; let `seeded` train on `one`"
+        )
+    };
+    assert_eq!(vote("seeded-2"), told("seeded-2"));
+    assert_eq!(vote("seeded"), told("seeded"));
 }
 
 #[test]
@@ -230,7 +260,17 @@ fn members_that_were_trained_on_folds_are_judged_out_of_fold() {
         problems(
             "  c: { train: { data: q, model: mlp } }\n  mixed: { ensemble: { models: [a1, c], weights: validation, data: raw } }\n"
         ),
-        "stage `mixed`: `raw` has no validation part, but weights are fitted on it; name a stage after `split`"
+        "stage `mixed`: `c` was not trained on the folds of `raw` that `a1` was, so it cannot be judged out of fold; train it on these folds, leave it out, or name data with a validation part in place of `raw`"
+    );
+    let ranked = "  ranked: { compare: { models: [a1, a2, whole], data: raw } }";
+    let said = stages::load("p.yaml", &format!("{BASE}{FOLDS}{ranked}\n"), &[], None).unwrap_err().to_string();
+    let place = format!(":{}: stage `ranked`: `whole` was not trained on the folds of `raw`", ranked.find("whole").unwrap() + 1);
+    assert!(said.contains(&place), "{place}\n{said}");
+    assert_eq!(
+        problems(
+            "  measured: { ensemble: { models: [a1, b1], data: p1 } }\n  any: { ensemble: { models: [a1, whole], data: raw } }\n"
+        ),
+        ""
     );
     // A test part that was set apart together with the folds has been used by none of them.
     let tested = r#"
@@ -395,19 +435,60 @@ fn files_with_the_same_images_are_found_by_their_content() {
         + &merge("far", r#"train: "b.csv""#)
         + "  parts: { split: { data: raw, validation: 0.5 } }\n  pre: { train: { data: far, model: mlp, epochs: 1 } }\n  own: { train: { data: parts, model: mlp, epochs: 1 } }\n"
         + "  vote: { ensemble: { models: [own, pre], data: parts } }\n  next: { train: { data: parts, model: mlp, epochs: 1, start_from: pre } }\n";
+    // That another stage puts both files together says nothing of the parts of other data.
+    let both = merge("both", r#"train: "a.csv", test: "b.csv""#);
+    let workshop = with(&format!("{stages}{both}"), &[("a.csv", &rows), ("b.csv", &mixed)]);
+    workshop.pipeline(&["run", "--until", "vote"]).expect(1).says("30 of the 30 different images");
     let workshop = with(&stages, &[("a.csv", &rows), ("b.csv", &mixed)]);
     let said = workshop.pipeline(&["run", "--until", "vote"]).expect(1).text();
-    assert!(said.contains("`pre` was trained on the training part of `far`, and 30 of the 30 images of the validation part of `parts` are among them"), "{said}");
-    workshop.pipeline(&["run", "--until", "next"]).expect(1).says("30 of the 30 images");
+    assert!(said.contains("`pre` was trained on the training part of `far`, and 30 of the 30 different images of the validation part of `parts` are among them"), "{said}");
+    workshop.pipeline(&["run", "--until", "next"]).expect(1).says("30 of the 30 different images");
 
     // Other images under the same names are no concern; fewer than one in a hundred are told.
     workshop.write("b.csv", format!("{}{others}", header()));
     let said = workshop.pipeline(&["run"]).expect(0).text();
     assert!(!said.contains("are among them"), "{said}");
+    workshop.write("pipeline.yaml", workshop.read("pipeline.yaml") + &both);
+    workshop.pipeline(&["run"]).expect(0).says("ran 1 stage,");
     let many = noise(400, 6);
     let shared = many.lines().take(3).chain(others.lines()).collect::<Vec<_>>().join("\n");
     let workshop = with(&stages.replace("validation: 0.5", "validation: 0.9"), &[("a.csv", &many), ("b.csv", &shared)]);
-    workshop.pipeline(&["run"]).expect(0).says("of the 360 images of the validation part of `parts` are among them");
+    workshop.pipeline(&["run"]).expect(0).says("of the 360 different images of the validation part of `parts` are among them");
+}
+
+#[test]
+fn copies_of_an_image_that_other_files_hold_too_count_once() {
+    let stages = merge("raw", r#"train: "a.csv""#)
+        + &merge("far", r#"train: "b.csv""#)
+        + "  parts: { split: { data: raw, validation: 0.5 } }\n  pre: { train: { data: far, model: mlp, epochs: 1 } }\n  next: { train: { data: parts, model: mlp, epochs: 1, start_from: pre } }\n";
+    let blank = format!("0{}\n", ",0".repeat(64)).repeat(100);
+    let workshop = with(&stages, &[("a.csv", &(noise(300, 9) + &blank)), ("b.csv", &(noise(60, 10) + &blank))]);
+    workshop
+        .pipeline(&["run"])
+        .expect(0)
+        .says("different images of the validation part of `parts` are among them")
+        .says(", and 1 of the ");
+}
+
+#[test]
+fn a_score_of_files_that_the_model_was_trained_on_is_told_however_they_are_named() {
+    let workshop = Workshop::with(
+        r#"version: 1
+stages:
+  raw:   { fetch: { dataset: garments, dir: data, garments: { train: 200, test: 100 } } }
+  all:   { merge: { data: raw, train: "Fashion Train Data {1..6}.csv", test: "Fashion Test Data.csv" } }
+  net:   { train: { data: all, model: mlp, epochs: 1 } }
+  out:   { export: { models: [net] } }
+  known: { score: { model: out/net, input: "data/garments/Fashion Train Data 1.csv", output: known.csv } }
+  again: { score: { model: out/net, data: raw, input: "Fashion Train Data 2.csv", output: again.csv } }
+  new:   { score: { model: out/net, data: raw, input: "Fashion Test Data.csv", output: new.csv } }
+"#,
+    );
+    let told = |file: &str| {
+        format!("`net` was trained on `data/garments/Fashion {file}.csv`: an accuracy on it says nothing of new images")
+    };
+    let run = workshop.pipeline(&["run"]).expect(0).says(&told("Train Data 1")).says(&told("Train Data 2"));
+    assert!(!run.text().contains(&told("Test Data")), "{}", run.text());
 }
 
 #[test]

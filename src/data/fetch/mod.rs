@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use ureq::http::Uri;
 
-use super::garments::CLASSES;
+use super::garments::{self, CLASSES};
 use super::{DataError, FileList, ImageShape};
 use crate::fault::Fault;
 use crate::progress::Progress;
@@ -122,6 +122,17 @@ impl FetchOptions {
             faults.push(Fault::new(&["timeout_seconds"], "no clock counts so many seconds", "write fewer"));
         }
         faults
+    }
+
+    /// The folders in which the files may be: `dir`, or a folder in it that is the program's, where they are drawn; both, where it depends on
+    /// what can be had.
+    pub fn folders(&self) -> Vec<PathBuf> {
+        let drawn = self.dir.join(garments::NAME);
+        match (self.dataset, self.otherwise) {
+            (Dataset::Garments, _) => vec![drawn],
+            (Dataset::FashionMnist, None) => vec![self.dir.clone()],
+            (Dataset::FashionMnist, Some(Substitute::Garments)) => vec![self.dir.clone(), drawn],
+        }
     }
 
     /// Whether what is fetched may depend on the seed.

@@ -67,6 +67,13 @@ impl fmt::Display for Pattern {
 }
 
 impl Pattern {
+    /// The places in `paths` of those that would be meant, relative to `base`, if they were there.
+    pub fn would_mean(&self, base: &Path, paths: &[&Path]) -> Vec<usize> {
+        let parts = braces::expand(&self.0).unwrap_or_default();
+        let is_meant = |path: &Path| parts.iter().any(|part| wildcard::would_match(base, part, path));
+        (0..paths.len()).filter(|&place| is_meant(paths[place])).collect()
+    }
+
     /// The files (or folders) that are meant, relative to `base`, in order.
     ///
     /// # Errors

@@ -42,6 +42,21 @@ pub(super) fn matches(base: &Path, pattern: &str) -> Result<Vec<PathBuf>> {
     Ok(found.into_iter().map(|path| base.join(path)).filter(|path| path.exists()).collect())
 }
 
+/// Whether a file at `path` would be among [`matches`] if it were there. Folders that fit must be there, unless they are written out.
+pub(super) fn would_match(base: &Path, pattern: &str, path: &Path) -> bool {
+    let (pattern, Some(name)) = (Path::new(pattern), path.file_name().map(|name| name.to_string_lossy())) else { return false };
+    let wanted = pattern.file_name().map(|wanted| wanted.to_string_lossy()).unwrap_or_default();
+    let is_named = if is_wild(&wanted) { fits(&name, &wanted) } else { name == wanted };
+    if !is_named {
+        return false;
+    }
+    let (above, own) = (pattern.parent().unwrap_or(Path::new("")), path.parent().unwrap_or(Path::new("")));
+    let above = above.to_string_lossy();
+    let folders = if is_wild(&above) { matches(base, &above).unwrap_or_default() } else { vec![base.join(&*above)] };
+    let here = Path::new(".");
+    folders.iter().any(|folder| fs::is_same(&here.join(folder), &here.join(own)))
+}
+
 /// Whether a file name fits a pattern. A leading dot must be written.
 fn fits(name: &str, pattern: &str) -> bool {
     if name.starts_with('.') && !pattern.starts_with('.') {
@@ -76,6 +91,25 @@ fn fits(name: &str, pattern: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_that_are_not_there_yet_would_match_or_not() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(&dir.path().join("a")).unwrap();
+        for (pattern, path, expected) in [
+            ("*.csv", "x.csv", true),
+            ("./*.csv", "a/../x.csv", true),
+            ("a/x.csv", "a/x.csv", true),
+            ("a/x.csv", "a/y.csv", false),
+            ("*.csv", "a/x.csv", false),
+            ("*/x.csv", "a/x.csv", true),
+            ("new/*", "new/x.csv", true),
+            ("*/x.csv", "new/x.csv", false),
+        ] {
+            assert_eq!(would_match(dir.path(), pattern, &dir.path().join(path)), expected, "{pattern} {path}");
+        }
+        assert!(would_match(Path::new(""), "*.csv", Path::new("x.csv")));
+    }
 
     #[test]
     fn names_fit_or_do_not() {

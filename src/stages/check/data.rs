@@ -46,7 +46,6 @@ impl Checker<'_> {
             let help = "give other files, or leave it out and set a part apart with `test` in a `split` stage";
             return self.problem(id, &["test"], message, help);
         }
-        self.facts.merged.extend(test.as_ref().map(|test| (train.files().clone(), test.files().clone())));
         let facts = DataFacts {
             shape,
             classes,

@@ -10,6 +10,7 @@ use crate::graph::{DataRef, ModelRef, StageId};
 use crate::score::ScoreOptions;
 use crate::spec::Kind as _;
 use crate::stages::facts::{DataFacts, ModelFacts, NetworkFacts};
+use crate::stages::folders_of_files;
 use crate::stages::lineage::{Purpose, Use};
 use crate::stages::out_of_fold::OutOfFold;
 use crate::stages::score::TrainedOn;
@@ -26,7 +27,7 @@ impl Checker<'_> {
                 self.facts.out_of_fold.insert(id.clone(), found);
             }
             None => {
-                self.needs_validation(id, &options.data, "data", "the ranking goes by validation figures");
+                self.needs_validation(id, &options.models, &options.data, "data", "the ranking goes by validation figures");
                 let parts = [(Part::Validation, "by which models are ranked"), (Part::Test, "on which models are compared")];
                 self.judges(id, &options.models, &options.data, &parts);
             }
@@ -58,10 +59,10 @@ impl Checker<'_> {
             }
             None => {
                 if fits_weights {
-                    self.needs_validation(id, &options.data, "weights", "weights are fitted on it");
+                    self.needs_validation(id, &options.models, &options.data, "weights", "weights are fitted on it");
                 }
                 if fits_temperature {
-                    self.needs_validation(id, &options.data, "temperature", "the temperature is fitted on it");
+                    self.needs_validation(id, &options.models, &options.data, "temperature", "the temperature is fitted on it");
                 }
                 let parts = [(Part::Validation, why), (Part::Test, "on which the vote is measured")];
                 self.judges(id, &options.models, &options.data, &parts)
@@ -129,8 +130,9 @@ impl Checker<'_> {
         for used in model.all_uses().filter(|used| used.purpose != Purpose::Chosen) {
             let Some(source) = self.facts.data.get(&used.data).and_then(|data| self.spec.stage(&data.source)) else { continue };
             if let StageKind::Merge(merge) = &source.kind {
-                let found = TrainedOn { by: used.by.clone(), files: merge.data.clone(), patterns: merge.train.clone() };
-                if !files.iter().any(|known| (&known.files, &known.patterns) == (&found.files, &found.patterns)) {
+                let folders = folders_of_files(self.spec, merge.data.as_ref());
+                let found = TrainedOn { by: used.by.clone(), folders, patterns: merge.train.clone() };
+                if !files.iter().any(|known| (&known.folders, &known.patterns) == (&found.folders, &found.patterns)) {
                     files.push(found);
                 }
             }

@@ -93,7 +93,8 @@ impl Checker<'_> {
     fn source_of(&self, folder: &Path) -> Option<(&StageId, String)> {
         self.spec.stages.iter().find_map(|stage| match &stage.kind {
             StageKind::Fetch(options) => {
-                fs::is_same(folder, &options.dir).then(|| (&stage.id, options.dir.display().to_string()))
+                let mut folders = [options.dir.clone()].into_iter().chain(options.folders());
+                folders.find(|source| fs::is_same(folder, source)).map(|source| (&stage.id, source.display().to_string()))
             }
             StageKind::Merge(options) if options.data.is_none() => {
                 let patterns = options.train.iter().chain(options.test.iter().flat_map(|test| test.iter()));
@@ -198,6 +199,21 @@ stages:
             let published = bound.publish(&stage.id, out.path()).unwrap();
             let foreseen: BTreeSet<String> = publications(stage).into_iter().map(|publication| publication.place).collect();
             assert_eq!(foreseen, places(published.into_iter().map(|(_, to)| to).collect()), "{}", stage.id);
+        }
+    }
+    #[test]
+    fn results_do_not_lie_among_the_data() {
+        let is_refused = |artifacts: &str, dataset: &str| {
+            let text = format!(
+                "version: 1\nartifacts: {artifacts}\nstages:\n  raw: {{ fetch: {{ dataset: {dataset}, dir: no-such/data }} }}\n"
+            );
+            let (_, problems) = super::super::check(&crate::spec::parse::<StageKind>("p.yaml", &text, &[]).unwrap());
+            problems.to_string().contains("results would lie among the data that stage `raw` takes from")
+        };
+        for dataset in ["garments", "fashion-mnist", "fashion-mnist, otherwise: garments"] {
+            assert!(is_refused("no-such/data", dataset) && !is_refused("no-such/data/other", dataset), "{dataset}");
+            let is_drawn = dataset.contains("garments");
+            assert_eq!(is_refused("no-such/data/garments", dataset), is_drawn, "{dataset}");
         }
     }
 }

@@ -67,7 +67,7 @@ impl Checker<'_> {
             Some(("params", params.stage(), facts.chosen.clone()))
         });
         let whom = if origins.teacher.is_some() { "the student" } else { "this one" };
-        let mut uses: BTreeSet<Rc<Use>> = data.training(id, name.stage()).into_iter().collect();
+        let mut uses = data.training(id, name.stage());
         let mut is_honest = true;
         for (path, source, used) in models.into_iter().chain(search) {
             for (part, why) in
@@ -86,7 +86,7 @@ impl Checker<'_> {
             name: id.clone(),
             data: name.stage().clone(),
             held_out: data.validation.clone(),
-            uses,
+            uses: uses.into_iter().collect(),
             refit,
             recipe: recipe(kind, data, self.origin_recipes(origins)),
         };
@@ -144,31 +144,34 @@ impl Checker<'_> {
     ) -> bool {
         let Some(images) = judged.facts.part(judged.part) else { return true };
         let matters = |used: &&Rc<Use>| judged.part == Part::Test || used.purpose != Purpose::Chosen;
-        let mut foreign = Vec::new();
+        let (mut seen, mut foreign) = (Vec::new(), Vec::new());
         for used in uses.iter().filter(matters) {
             match used.images.relation(images) {
                 Relation::Disjoint => {}
                 Relation::OtherFiles => foreign.push(used),
-                relation @ (Relation::Overlap | Relation::Mixed) => {
-                    if told.insert(used.by.clone()) {
-                        let (message, help) = self.seen(model, used, relation, judged, images);
-                        self.problem(id, path, message, &help);
-                    }
-                    return false;
-                }
+                relation @ (Relation::Overlap | Relation::Mixed) => seen.push((used, relation)),
             }
         }
+        // What the model was trained on itself says more than what others were.
+        if let Some((used, relation)) = seen.into_iter().min_by_key(|(used, _)| (used.purpose, used.by != *model)) {
+            if told.insert(self.entry(&used.by).clone()) {
+                let (message, help) = self.seen(model, used, relation, judged, images);
+                self.problem(id, path, message, &help);
+            }
+            return false;
+        }
+        foreign.sort_by_key(|used| used.by != *model);
         for used in foreign {
-            self.look_up(id, model, used, (judged.data, judged.part), images);
+            self.look_up(id, model, used, (judged.data, judged.part), judged.facts);
         }
         true
     }
 
-    /// Notes that a stage must compare images of different files, unless the stage that read both has done so.
-    fn look_up(&mut self, id: &StageId, model: &StageId, used: &Use, judged: (&StageId, Part), images: &Images) {
-        let (one, other) = (used.images.files().clone(), images.files().clone());
-        let is_known = self.facts.merged.contains(&(one.clone(), other.clone())) || self.facts.merged.contains(&(other, one));
-        if is_known {
+    /// Notes that a stage must compare images of different files, unless they are the test and the training files of one `merge` stage,
+    /// which has compared them.
+    fn look_up(&mut self, id: &StageId, model: &StageId, used: &Use, judged: (&StageId, Part), facts: &DataFacts) {
+        let (data, part) = judged;
+        if part == Part::Test && used.images.are_of_files_of(&facts.train) {
             return;
         }
         let case = Foreign {
@@ -176,12 +179,17 @@ impl Checker<'_> {
             by: used.by.clone(),
             purpose: used.purpose,
             used: (used.data.clone(), used.part),
-            judged: (judged.0.clone(), judged.1),
+            judged: (data.clone(), part),
         };
         let cases = self.facts.foreign.entry(id.clone()).or_default();
-        if !cases.contains(&case) {
+        if !cases.iter().any(|known| known.asks_the_same_as(&case)) {
             cases.push(case);
         }
+    }
+
+    /// The name in the file of a stage: its own, unless it is a further seed.
+    fn entry<'b>(&'b self, stage: &'b StageId) -> &'b StageId {
+        self.spec.stage(stage).map_or(stage, |stage| &stage.entry)
     }
 
     /// What is wrong with judging `model` by images of which others, or they themselves, were used so; and what to do.
@@ -208,7 +216,7 @@ impl Checker<'_> {
             }
             _ => format!("{who} {what}, which holds images of {judged_part}, {why}"),
         };
-        let judged_data = judged.data;
+        let (judged_data, by) = (judged.data, self.entry(by));
         let help = match (purpose, folding(used, judged)) {
             (_, Some(whole)) if judged.folds => {
                 format!(
@@ -225,7 +233,8 @@ impl Checker<'_> {
 
     /// How models are judged by `data` that was not split itself, but in folds that they were trained on; `None` if it was not.
     pub(super) fn out_of_fold(&mut self, id: &StageId, models: &[ModelRef], data: &DataRef) -> Option<OutOfFold> {
-        let facts = self.facts.data.get(data.stage()).filter(|facts| facts.validation.is_none() && facts.copied.is_none())?;
+        let facts =
+            self.facts.data.get(data.stage()).filter(|facts| facts.validation.is_none() && facts.copied.is_none())?.clone();
         let known: Vec<(usize, &ModelRef, &ModelFacts)> = models
             .iter()
             .enumerate()
@@ -262,7 +271,7 @@ impl Checker<'_> {
             }
             let trained = network.uses.iter().filter(|used| used.purpose != Purpose::Chosen);
             foreign.extend(
-                trained.filter(|used| used.images.files() != facts.train.files()).map(|used| (name.clone(), used.clone())),
+                trained.filter(|used| !used.images.are_of_files_of(&facts.train)).map(|used| (name.clone(), used.clone())),
             );
             found.judges.insert(name.clone(), judges);
             recipes.entry(network.recipe).or_default().push(name.clone());
@@ -273,9 +282,8 @@ impl Checker<'_> {
             let first = found.folds.first()?;
             found.test = self.facts.data.get(first).is_some_and(|fold| fold.test.is_some()).then(|| first.clone());
         }
-        let images = facts.train.clone();
         for (name, used) in foreign {
-            self.look_up(id, &name, &used, (data.stage(), Part::Train), &images);
+            self.look_up(id, &name, &used, (data.stage(), Part::Train), &facts);
         }
         for (place, name) in faults {
             let message = format!(
@@ -284,6 +292,41 @@ impl Checker<'_> {
             self.problem(id, &["models", &place.to_string()], message, "train it on all folds but its own");
         }
         Some(found)
+    }
+
+    /// A part to choose by must be there. Where models of folds were meant to be judged out of fold, the one that is of no fold is at fault.
+    pub(super) fn needs_validation(&mut self, id: &StageId, models: &[ModelRef], data: &DataRef, path: &str, why: &str) {
+        if self.facts.data.get(data.stage()).is_none_or(|facts| facts.validation.is_some()) {
+            return;
+        }
+        match self.of_other_folds(models, data) {
+            Some((place, message)) => {
+                let help =
+                    format!("train it on these folds, leave it out, or name data with a validation part in place of `{data}`");
+                self.problem(id, &["models", &place.to_string()], message, &help);
+            }
+            None => {
+                self.problem(id, &[path], format!("`{data}` has no validation part, but {why}"), "name a stage after `split`");
+            }
+        }
+    }
+
+    /// Of models of which some were trained on folds of `data`, the first that was not trained on the same: its place, and what is wrong.
+    fn of_other_folds(&self, models: &[ModelRef], data: &DataRef) -> Option<(usize, String)> {
+        let whole = &self.facts.data.get(data.stage())?.source;
+        let folding = |network: &NetworkFacts| {
+            let (folding, _) = network.held_out.as_ref()?.fold()?;
+            (folding.of() == whole).then(|| folding.clone())
+        };
+        let networks = |model: &ModelRef| self.facts.models.get(model.stage()).map_or(&[][..], |facts| &facts.networks);
+        let (first, common) = models.iter().find_map(|model| Some((model, networks(model).iter().find_map(folding)?)))?;
+        let is_other = |model: &ModelRef| networks(model).iter().any(|network| folding(network).as_ref() != Some(&common));
+        let place = models.iter().position(is_other)?;
+        let model = &models[place];
+        Some((
+            place,
+            format!("`{model}` was not trained on the folds of `{data}` that `{first}` was, so it cannot be judged out of fold"),
+        ))
     }
 }
 

@@ -1,29 +1,31 @@
-//! What a stage will take in memory, told from shapes before anything runs: a pipeline that cannot fit the machine is refused in
+//! What a stage will take in memory, told from shapes before anything runs: a run that cannot fit the machine is refused in
 //! seconds, with the largest part and its place in the file, and not killed after hours.
 //!
-//! The figures are estimates, within a factor of two for the pipelines that are shipped (`tests/it/memory.rs`). They are what the
+//! The figures are estimates, within a factor of two for the two pipelines that `tests/it/memory.rs` runs. They are what the
 //! process holds while one stage runs: images of whole data sets, weights in all their copies, what the layers keep of a batch, and what
 //! predictions take on every thread.
 
 mod images;
+mod needs;
 mod network;
 
 use std::collections::BTreeMap;
 
 use self::images::{Counts, count};
+use self::needs::BASE;
 use self::network::NetworkSizes;
 use super::facts::{DataFacts, Facts};
 use super::kind::StageKind;
+use super::search::{self, Tries};
 use crate::data::ImageShape;
-use crate::engine::Need;
 use crate::graph::{ModelRef, StageId};
 use crate::nn::{ModelOptions, Normalisation};
-use crate::spec::{Problem, Problems, Spec};
+use crate::spec::Spec;
 use crate::train::{OptimizerOptions, Precision, TrainOptions, TrainSettings};
-use crate::tune::{SearchSpace, TuneOptions};
+use crate::tune::{Parameters, TuneOptions};
 
-/// What the program takes without a stage: code, threads, tables.
-const BASE: u64 = 32 << 20;
+pub use self::needs::{Budget, Need, Needs};
+
 /// Images that a network predicts together on one thread.
 const TOGETHER: u64 = 64;
 /// Bytes of a float32.
@@ -34,24 +36,6 @@ const BATCHES: u64 = 5;
 const TABLES: u64 = 8 << 20;
 /// Bytes that tract takes to optimise graphs and to run them on each thread.
 const TRACT: u64 = 24 << 20;
-
-/// How much memory there is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Budget {
-    /// Bytes; `None` where nothing says.
-    pub bytes: Option<u64>,
-    /// Who says so, to be read after the number: `are available`.
-    pub said: String,
-    /// Stages that may run side by side.
-    pub jobs: usize,
-}
-
-impl Budget {
-    /// No limit.
-    pub fn unlimited() -> Self {
-        Self { bytes: None, said: String::new(), jobs: 1 }
-    }
-}
 
 /// A part of what a stage needs, and the options that it follows from.
 struct Part {
@@ -71,95 +55,57 @@ struct ModelSizes {
     given: u64,
 }
 
+/// What a training needs, and what is known of its model.
+struct Cost {
+    bytes: u64,
+    parts: Vec<Part>,
+    model: ModelSizes,
+}
+
 struct Estimator<'a> {
     spec: &'a Spec<StageKind>,
     facts: &'a Facts,
     threads: u64,
     counts: BTreeMap<StageId, Counts>,
     models: BTreeMap<StageId, ModelSizes>,
+    /// How many combinations of searches are still looked at.
+    tries: Tries,
 }
 
-/// What each stage needs; what does not fit the budget is a problem.
-pub(super) fn estimate(
-    spec: &Spec<StageKind>,
-    facts: &Facts,
-    budget: &Budget,
-    problems: &mut Problems,
-) -> BTreeMap<StageId, Need> {
+/// What each stage needs.
+pub(super) fn estimate(spec: &Spec<StageKind>, facts: &Facts) -> Needs {
     let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
-    let mut estimator = Estimator { spec, facts, threads, counts: BTreeMap::new(), models: BTreeMap::new() };
+    let tries = Tries::default();
+    let mut estimator = Estimator { spec, facts, threads, counts: BTreeMap::new(), models: BTreeMap::new(), tries };
     let mut needs = BTreeMap::new();
     for stage in spec.graph.order().filter_map(|id| spec.stage(id)) {
         let parts = estimator.parts(&stage.id, &stage.kind);
         let Some(largest) = parts.iter().max_by_key(|part| part.bytes) else { continue };
-        let bytes = parts.iter().fold(BASE, |sum, part| sum.saturating_add(part.bytes));
-        let need = Need { bytes, largest: largest.what.clone(), largest_bytes: largest.bytes };
-        if let Some(most) = budget.bytes.filter(|most| bytes > *most)
-            && stage.id == stage.entry
-        {
-            let Need { largest, largest_bytes, .. } = &need;
-            problems.push(Problem {
-                place: spec.place(&stage.id, path(&stage.kind, parts.iter().find(|part| part.what == *largest))),
-                message: format!(
-                    "stage `{}` needs about {} of memory, {} of it for {largest}; {} {}",
-                    stage.id,
-                    told(bytes),
-                    told(*largest_bytes),
-                    told(most),
-                    budget.said
-                ),
-                help: Some("make it smaller, or allow more with `--max-memory`".to_owned()),
-            });
-        }
+        let need = Need {
+            bytes: total(&parts).saturating_add(BASE),
+            largest: largest.what.clone(),
+            largest_bytes: largest.bytes,
+            stage: spec.place(&stage.id, &[]),
+            option: spec.place(&stage.id, path(&stage.kind, largest)),
+            entry: stage.entry.clone(),
+        };
         needs.insert(stage.id.clone(), need);
     }
-    side_by_side(spec, &needs, budget, problems);
-    needs
-}
-
-/// Stages that fit alone may not fit together.
-fn side_by_side(spec: &Spec<StageKind>, needs: &BTreeMap<StageId, Need>, budget: &Budget, problems: &mut Problems) {
-    let Some(most) = budget.bytes.filter(|_| budget.jobs > 1 && problems.is_empty()) else { return };
-    let mut all: Vec<(&StageId, u64)> = needs.iter().map(|(id, need)| (id, need.bytes - BASE)).collect();
-    all.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
-    all.truncate(budget.jobs);
-    let sum = all.iter().fold(BASE, |sum, (_, bytes)| sum.saturating_add(*bytes));
-    if let (true, Some((first, _))) = (sum > most, all.first()) {
-        let names: Vec<String> = all.iter().take(5).map(|(id, _)| format!("`{id}`")).collect();
-        problems.push(Problem {
-            place: spec.place(first, &[]),
-            message: format!(
-                "side by side, {} need about {} of memory; {} {}",
-                names.join(", "),
-                told(sum),
-                told(most),
-                budget.said
-            ),
-            help: Some("lower `--jobs`, or allow more with `--max-memory`".to_owned()),
-        });
-    }
+    Needs(needs)
 }
 
 /// The options that a part follows from: where a network is, its layers.
-fn path<'a>(kind: &StageKind, part: Option<&'a Part>) -> &'a [&'static str] {
+fn path(kind: &StageKind, part: &Part) -> &'static [&'static str] {
     let of_model = matches!(kind, StageKind::Train(_) | StageKind::Tune(_) | StageKind::Distill(_));
-    part.map_or(&[][..], |part| if part.path == ["model"] && !of_model { &[][..] } else { part.path })
+    if part.path == ["model"] && !of_model { &[] } else { part.path }
 }
 
 fn product(numbers: impl IntoIterator<Item = u64>) -> u64 {
     numbers.into_iter().fold(1, u64::saturating_mul)
 }
 
-/// A number of bytes in three digits.
-fn told(bytes: u64) -> String {
-    let mut value = bytes as f64 / 1e6;
-    for unit in ["MB", "GB", "TB", "PB"] {
-        if value < 999.5 || unit == "PB" {
-            return if value < 9.95 { format!("{value:.1} {unit}") } else { format!("{value:.0} {unit}") };
-        }
-        value /= 1000.0;
-    }
-    unreachable!("the last unit always does")
+fn total(parts: &[Part]) -> u64 {
+    parts.iter().fold(0, |sum, part| sum.saturating_add(part.bytes))
 }
 
 impl Estimator<'_> {
@@ -190,7 +136,7 @@ impl Estimator<'_> {
                     ..counts
                 })
             }
-            StageKind::Tune(options) => self.tuned(options),
+            StageKind::Tune(options) => self.tuned(id, options),
             StageKind::Train(options) => self.trained(id, options),
             StageKind::Distill(options) => {
                 let settings = options.settings();
@@ -271,42 +217,65 @@ impl Estimator<'_> {
     }
 
     fn trained(&mut self, id: &StageId, options: &TrainOptions) -> Vec<Part> {
-        let searched = options.params.as_ref().and_then(|params| self.spec.stage(params.stage()));
-        let search = match searched.map(|stage| &stage.kind) {
-            Some(StageKind::Tune(tune)) => Some(&tune.search),
-            _ => None,
-        };
-        let Some((parts, sizes)) = self.costliest(options, search, options.refit) else { return Vec::new() };
-        self.models.insert(id.clone(), sizes);
-        parts
+        let search = options.params.as_ref().map(|params| params.stage());
+        let Some(cost) = self.costliest(options, search, options.refit) else { return Vec::new() };
+        self.models.insert(id.clone(), cost.model);
+        cost.parts
     }
 
-    fn tuned(&mut self, options: &TuneOptions) -> Vec<Part> {
+    fn tuned(&mut self, id: &StageId, options: &TuneOptions) -> Vec<Part> {
         let base = TrainOptions::new(options.data.clone(), options.model.clone(), options.train.clone());
-        self.costliest(&base, Some(&options.search), false).map_or_else(Vec::new, |(parts, _)| parts)
+        self.costliest(&base, Some(id), false).map_or_else(Vec::new, |cost| cost.parts)
     }
 
-    /// What training takes with those of the parameters of a search that make it take most.
-    fn costliest(&self, options: &TrainOptions, search: Option<&SearchSpace>, refit: bool) -> Option<(Vec<Part>, ModelSizes)> {
-        let data = self.facts.data.get(options.data.stage())?;
-        let counts = self.counts.get(options.data.stage()).copied();
-        let mut candidates = vec![options.clone()];
-        if let Some(search) = search {
-            let ends = search.iter().map(|(path, range)| (path.to_owned(), range.extremes()));
-            let ends: Vec<_> = ends.collect();
-            let last = ends.iter().filter_map(|(path, values)| Some((path.clone(), values.last()?.clone()))).collect();
-            candidates.extend(options.with_parameters(&last).ok());
-            for (path, value) in ends.iter().flat_map(|(path, values)| values.iter().map(move |value| (path, value))) {
-                candidates.extend(options.with_parameters(&[(path.clone(), value.clone())].into()).ok());
+    /// What training takes with those parameters of the search `search` that make it take most: of each parameter, in their order, the
+    /// extreme value that does so beside those before it. What is below another choice may take more: so combinations that are known to be
+    /// possible are looked at too. Of a search of too many values, some are left out.
+    fn costliest(&mut self, options: &TrainOptions, search: Option<&StageId>, refit: bool) -> Option<Cost> {
+        let kind = search.and_then(|search| self.spec.stage(search)).map(|stage| &stage.kind);
+        let (Some(search), Some(StageKind::Tune(TuneOptions { search: space, .. }))) = (search, kind) else {
+            return self.cost(options, refit);
+        };
+        let size = search::size(options);
+        let (mut chosen, mut best, mut most) = (Parameters::new(), options.clone(), None);
+        for (path, range) in space.iter() {
+            if !space.is_active(path, &chosen) {
+                continue;
+            }
+            let mut costliest: Option<(Cost, TrainOptions, _)> = None;
+            for value in range.extremes() {
+                if !self.tries.take(size, 1) {
+                    break;
+                }
+                let Ok(options) = best.with_parameters(&[(path.to_owned(), value.clone())].into()) else { continue };
+                let cost = self.cost(&options, refit);
+                if let Some(cost) = cost.filter(|cost| costliest.as_ref().is_none_or(|(most, ..)| cost.bytes > most.bytes)) {
+                    costliest = Some((cost, options, value));
+                }
+            }
+            if let Some((cost, options, value)) = costliest {
+                (best, most) = (options, Some(cost));
+                chosen.insert(path.to_owned(), value);
             }
         }
-        let costs = candidates.iter().filter_map(|options| {
-            let sizes = network(&options.model, data)?;
-            let parts = self.training(&sizes, &options.settings(), data, counts, refit);
-            let sum = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(part.bytes));
-            Some((sum, parts, ModelSizes { weights: sizes.weights, given: sizes.given }))
-        });
-        costs.max_by_key(|(sum, ..)| *sum).map(|(_, parts, sizes)| (parts, sizes))
+        for parameters in self.facts.possible.get(search).into_iter().flatten() {
+            if !self.tries.take(size, parameters.len()) {
+                break;
+            }
+            let cost = options.with_parameters(parameters).ok().and_then(|options| self.cost(&options, refit));
+            most = most.into_iter().chain(cost).max_by_key(|cost| cost.bytes);
+        }
+        most.or_else(|| self.cost(options, refit))
+    }
+
+    /// What training takes with these options.
+    fn cost(&self, options: &TrainOptions, refit: bool) -> Option<Cost> {
+        let data = self.facts.data.get(options.data.stage())?;
+        let sizes = network(&options.model, data)?;
+        let counts = self.counts.get(options.data.stage()).copied();
+        let parts = self.training(&sizes, &options.settings(), data, counts, refit);
+        let model = ModelSizes { weights: sizes.weights, given: sizes.given };
+        Some(Cost { bytes: total(&parts), parts, model })
     }
 
     fn training(
