@@ -22,6 +22,7 @@ mod pool;
 mod quantised;
 pub mod serial;
 mod simd;
+mod tiles;
 
 pub use activation::{gelu, gelu_backward, relu, relu_backward};
 pub use adam::AdamStep;
@@ -37,6 +38,7 @@ pub use pool::{
 };
 pub use quantised::{Quantisation, QuantisedConvolution, QuantisedError, QuantisedLayer, Target, interleave, quantise};
 pub use simd::{ByteLevel, Level};
+pub use tiles::Tiles;
 
 #[cfg(test)]
 mod reference;
