@@ -431,6 +431,7 @@ fn results_are_the_same_bits_for_any_number_of_threads() {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn the_machines_tiles_give_the_bits_of_the_emulation() {
     let Some(native) = Tiles::native() else {
         eprintln!("skipped: this machine has no AMX");

@@ -26,11 +26,18 @@ pub struct PreparedDense<N: Number> {
 }
 
 #[derive(Debug)]
+struct Tiled {
+    tiles: Tiles,
+    plan: TilePlan,
+    weights: TileWeights,
+}
+
+#[derive(Debug)]
 enum Product<N: Number> {
     /// In vectors, some of the inputs after the other.
     Vectors(Vec<Piece<N>>),
     /// In tiles, all at once: there each step reads as many weights as one row of the second-level cache gives meanwhile.
-    Tiles(Tiles, TilePlan, TileWeights),
+    Tiles(Box<Tiled>),
 }
 
 /// Some of the inputs.
@@ -91,7 +98,7 @@ impl<N: Number> PreparedDense<N> {
                     let first = step * row + 2 * word;
                     pair(weight(first, output), weight(first + 1, output))
                 });
-                Product::Tiles(tiles, plan, packed)
+                Product::Tiles(Box::new(Tiled { tiles, plan, weights: packed }))
             }
             None => Product::Vectors((0..inputs).step_by(DEPTH).map(piece).collect()),
         };
@@ -119,7 +126,8 @@ impl<N: Number> PreparedDense<N> {
         for (x, y) in x.chunks(ROWS * inputs).zip(y.chunks_mut(ROWS * outputs)) {
             with_scratch(|[rows, ..]| match &self.product {
                 Product::Vectors(pieces) => self.run_pieces(pieces, x, rows, y),
-                Product::Tiles(tiles, plan, weights) => {
+                Product::Tiles(tiled) => {
+                    let Tiled { tiles, plan, weights } = &**tiled;
                     let apart = plan.frame.channels;
                     let images = x.len() / inputs;
                     let rows = rows.of::<N>(plan.bytes(images)[1] / size_of::<N>());

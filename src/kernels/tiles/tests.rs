@@ -101,6 +101,7 @@ fn subnormal_numbers_are_zeros() {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn the_machine_gives_the_bits_of_the_emulation() {
     let Some(native) = Tiles::native() else {
         eprintln!("skipped: this machine has no AMX, so its instructions are not compared with their emulation");
