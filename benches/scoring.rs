@@ -5,13 +5,15 @@
 //! as `pipeline score` does; criterion's elements are images. The ONNX files are left in `peers/` below the build folder for
 //! `benches/peers/run scoring`.
 
+#![allow(clippy::print_stdout, reason = "a benchmark says where its figures are from")]
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use atelier::data::ImageShape;
 use atelier::digest::Digest;
 use atelier::infer::{Engine, Loaded, Model, Precision};
-use atelier::kernels::ByteLevel;
+use atelier::kernels::{ByteLevel, machine};
 use atelier::nn::accelerated::has_half;
 use atelier::nn::{Architecture, Normalisation, Views, Weights};
 use atelier::onnx::{Member, Metadata, decode, encode, lower};
@@ -78,6 +80,7 @@ fn predict(model: &Model, pixels: &[u8]) -> usize {
 }
 
 fn models(criterion: &mut Criterion) {
+    println!("{}", machine());
     let folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from).join("peers");
     std::fs::create_dir_all(&folder).expect("the build folder can be written");
     let pixels: Vec<u8> = (0..IMAGES * SHAPE.pixels()).map(|index| ((index * 7919) % 256) as u8).collect();

@@ -13,7 +13,8 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use atelier::kernels::{
-    Affine, ConvShape, Convolution, DenseShape, Gradients, Level, Moments, NormGradient, Number, OutputGradient, Pooled, peak,
+    Affine, ConvShape, Convolution, DenseShape, Gradients, Level, Moments, NormGradient, Number, OutputGradient, Pooled, Worth,
+    machine, peak,
 };
 use atelier::nn::accelerated::{
     Activation, Adam, Then, Windows, conv_block, conv_norm_block, dense as dense_layer, has_half, to_half, to_single,
@@ -105,16 +106,20 @@ fn each_kernel<N: Precision>(criterion: &mut Criterion) {
         println!("{}: no instructions for it, nothing to time", N::NAME);
         return;
     };
-    machine::<N>(criterion, level);
+    peaks::<N>(criterion, level);
     convolutions::<N>(criterion);
     norms::<N>(criterion);
 }
 
-fn machine<N: Precision>(criterion: &mut Criterion, level: Level) {
+fn peaks<N: Precision>(criterion: &mut Criterion, level: Level) {
     let mut group = N::group(criterion, "peak");
-    let work = peak::<N>(level, 1 << 20);
-    group.throughput(Throughput::Elements(work));
-    group.bench_function(level.name(), |bencher| bencher.iter(|| peak::<N>(level, black_box(1 << 20))));
+    if let Some(tiles) = N::tiles() {
+        group.throughput(Throughput::Elements(tiles.peak(false, 1 << 18)));
+        group.bench_function(tiles.name(), |bencher| bencher.iter(|| tiles.peak(false, black_box(1 << 18))));
+    } else {
+        group.throughput(Throughput::Elements(peak::<N>(level, 1 << 20)));
+        group.bench_function(level.name(), |bencher| bencher.iter(|| peak::<N>(level, black_box(1 << 20))));
+    }
     group.finish();
 }
 
@@ -324,6 +329,15 @@ fn shares() {
     }
     found.sort_by(|a, b| a.0.cmp(&b.0));
     let peaks: Vec<(String, f64)> = found.iter().filter(|(id, _)| id.contains("peak")).cloned().collect();
+    println!("\n{}", machine());
+    let rate = |precision: &str| peaks.iter().find(|(id, _)| id.starts_with(precision)).map(|(_, rate)| rate);
+    if let (Some(single), Some(half)) = (rate("FP32"), rate("BF16")) {
+        let table = Worth::here().half.unwrap_or(0.0);
+        println!(
+            "BF16 does {:.1} times the operations of FP32 in registers; `precision: auto` takes it for {table}.",
+            half / single
+        );
+    }
     println!("\nMedians, in 10⁹ operations per second:");
     for (id, rate) in found {
         // What a kernel does in BF16 is measured against the peak of BF16.

@@ -2,8 +2,8 @@
 
     benches/peers/run scoring [rounds]
 
-*Model alone*: images per second of `benches/scoring.rs` against ONNX Runtime (its best batch) and OpenVINO (throughput mode, its
-best batch; FP32 and BF16). *End to end*: 60,000 rows of 785 columns from a CSV file to a CSV file of labels and probabilities, by
+*Model alone*: images per second of `benches/scoring.rs` against ONNX Runtime (its best batch; FP32 and INT8) and OpenVINO (throughput mode,
+its best batch; FP32, BF16 and INT8). INT8 of both is one QDQ model, quantised by ONNX Runtime on images like those that are scored. *End to end*: 60,000 rows of 785 columns from a CSV file to a CSV file of labels and probabilities, by
 `pipeline score` and by pandas or polars with ONNX Runtime. Figures are medians of the rounds.
 """
 
@@ -20,6 +20,9 @@ import onnxruntime
 import openvino
 import pandas
 import polars
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+import machine
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
@@ -52,6 +55,27 @@ def timed(run, images):
 
 def pixels(count):
     return (np.arange(count * 784, dtype=np.int64) * 7919 % 256).astype(np.float32).reshape(count, 1, 28, 28)
+
+
+class Images(CalibrationDataReader):
+    """Images from which ranges of activations are measured."""
+
+    def __init__(self):
+        self.batches = iter(pixels(256).reshape(8, 32, 1, 28, 28))
+
+    def get_next(self):
+        batch = next(self.batches, None)
+        return None if batch is None else {"image": batch}
+
+
+def quantised(model):
+    """The same model in INT8, as a graph that quantises and dequantises around its operators."""
+    name = f"{model}.qdq"
+    quantize_static(
+        MODELS / f"{model}.onnx", MODELS / f"{name}.onnx", Images(), quant_format=QuantFormat.QDQ, per_channel=True,
+        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+    )
+    return name
 
 
 def runtime(model):
@@ -151,10 +175,13 @@ def main():
             for name, precision in (("FP32", "f32"), ("BF16", "bf16")):
                 value = best(lambda batch: openvino_alone(model, batch, precision), (1, 8, 32, 128))
                 note((model, "alone", f"OpenVINO, {name}"), value)
+            qdq = quantised(model)
+            note((model, "alone", "ONNX Runtime, INT8"), best(lambda batch: runtime_alone(qdq, batch), (1, 8, 32, 128)))
+            note((model, "alone", "OpenVINO, INT8"), best(lambda batch: openvino_alone(qdq, batch, "f32"), (1, 8, 32, 128)))
             note((model, "end to end", "atelier"), ours(model))
             note((model, "end to end", "pandas + ONNX Runtime"), with_frames(model, by_pandas))
             note((model, "end to end", "polars + ONNX Runtime"), with_frames(model, by_polars))
-    print(f"\n{THREADS} threads; ONNX Runtime {onnxruntime.__version__}, OpenVINO {openvino.__version__.split('-')[0]}, pandas "
+    print(f"\n{machine.describe()}\n{THREADS} threads; ONNX Runtime {onnxruntime.__version__}, OpenVINO {openvino.__version__.split('-')[0]}, pandas "
           f"{pandas.__version__}, polars {polars.__version__}; median of {rounds} rounds\n")
     median = {key: statistics.median(values) for key, values in figures.items()}
     for key in sorted(median):
@@ -163,11 +190,13 @@ def main():
     print()
     for model in ("small", "medium"):
         def ratio(what, mine, theirs):
-            if (model, what, mine) in median:
+            if (model, what, mine) in median and (model, what, theirs) in median:
                 print(f"{model}, {what}: {mine} is {median[model, what, mine] / median[model, what, theirs]:.2f} × {theirs}")
         ratio("alone", "atelier, kernels fp32", "ONNX Runtime, FP32")
         ratio("alone", "atelier, kernels fp32", "OpenVINO, FP32")
         ratio("alone", "atelier, kernels bf16", "OpenVINO, BF16")
+        ratio("alone", "atelier, kernels int8", "ONNX Runtime, INT8")
+        ratio("alone", "atelier, kernels int8", "OpenVINO, INT8")
         ratio("alone", "atelier, kernels int8", "atelier, kernels bf16")
         ratio("end to end", "atelier", "pandas + ONNX Runtime")
         ratio("end to end", "atelier", "polars + ONNX Runtime")

@@ -18,6 +18,8 @@ import time
 import torch
 from torch import nn
 
+import machine
+
 BATCH = 128
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -96,7 +98,7 @@ def main():
         for network in (small, medium):
             for way, layout, half in WAYS:
                 figures.setdefault(("PyTorch", f"{network.__name__}, {way}"), []).append(pytorch(network, layout, half))
-    print(f"\nWhole training step, batch {BATCH}, {os.cpu_count()} threads, PyTorch {torch.__version__}, median of {rounds} rounds\n")
+    print(f"\n{machine.describe()}\nWhole training step, batch {BATCH}, {os.cpu_count()} threads, PyTorch {torch.__version__}, median of {rounds} rounds\n")
     median = {key: statistics.median(values) for key, values in figures.items()}
     for (who, name), value in sorted(median.items(), key=lambda item: item[0][1]):
         spread = f"{min(figures[who, name]):,.0f}–{max(figures[who, name]):,.0f}"

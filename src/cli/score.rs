@@ -15,11 +15,12 @@ use crate::data::csv::{CsvOptions, Delimiter, Header, PixelPattern};
 use crate::data::pattern::Pattern;
 use crate::engine::{Cancel, Signal, SystemClock};
 use crate::fs::{self, Claim};
-use crate::infer::{Engine, Loaded, Precision, is_damage};
+use crate::infer::{Engine, Loaded, WantedPrecision, is_damage};
 use crate::score::{
     Input, OnError, Output, OutputColumn, OutputFormat, Request, ScoreError, ScoreSummary, Shard, Tally, check_files, claims,
     score,
 };
+use crate::stages;
 use crate::units::Count;
 
 /// The arguments of `pipeline score`.
@@ -98,10 +99,14 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "ENGINE", value_parser = read_text::<Engine>)]
     engine: Option<Engine>,
 
-    /// What it computes in: fp32, bf16 or int8 (faster where the processor has instructions for it; let `verify` measure what it loses).
-    /// int8 needs a file that was exported with `int8`
-    #[arg(long, value_name = "PRECISION", default_value = "fp32", value_parser = read_text::<Precision>)]
-    precision: Precision,
+    /// What it computes in: fp32, bf16 or int8 (faster where the processor has instructions for it; let `verify` measure what it loses), or
+    /// auto, the fastest of fp32 and what `--verified` allows. int8 needs a file that was exported with `int8`
+    #[arg(long, value_name = "PRECISION", default_value = "fp32", value_parser = read_text::<WantedPrecision>)]
+    precision: WantedPrecision,
+
+    /// The verification of the model, as a `verify` stage leaves it (artifacts/STAGE.json), for `--precision auto`
+    #[arg(long, value_name = "FILE")]
+    verified: Option<PathBuf>,
 
     /// How many threads predict; as many as there are processors by default. The output does not depend on it
     #[arg(short, long, value_name = "N")]
@@ -130,6 +135,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         let exit = if is_damage(&error) { Exit::Corrupt } else { Exit::Usage };
         Failure::new(exit, format!("{error:#}"))
     })?;
+    let allowed = match (arguments.precision, &arguments.verified) {
+        (WantedPrecision::Auto, Some(file)) => {
+            stages::measured(file, model.digest()).map_err(|error| Failure::new(Exit::Usage, format!("{error:#}")))?
+        }
+        (WantedPrecision::Auto, None) => {
+            let text = "`--precision auto` chooses among what a verification has measured; name its file with `--verified`";
+            return Err(Failure::new(Exit::Usage, text));
+        }
+        (_, Some(_)) => return Err(Failure::new(Exit::Usage, "`--verified` is for `--precision auto` alone")),
+        (_, None) => Vec::new(),
+    };
     let is_stream = matches!(fs::place(&arguments.output), Ok(fs::Place::Stream(_)));
     let format = match arguments.format.or_else(|| OutputFormat::of(&arguments.output)) {
         Some(format) => format,
@@ -160,7 +176,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         resume: arguments.resume,
         shard: arguments.shard,
         engine: arguments.engine,
-        precision: arguments.precision,
+        precision: arguments.precision.among(&allowed),
         ..Request::new(&model, inputs, output)
     };
     if let Some(jobs) = arguments.jobs {

@@ -14,6 +14,11 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// A file that is read; `what` is what messages call it: "the model".
     pub fn read(what: impl Into<String>, path: impl Into<PathBuf>) -> Self {
         Self { what: what.into(), path: path.into(), is_written: false }

@@ -17,4 +17,4 @@ mod reference;
 pub use compare::{Agreement, compare};
 pub use load::{Batch, Loaded, is_damage};
 pub use model::{Engine, Model, Predictions};
-pub use precision::Precision;
+pub use precision::{Precision, WantedPrecision};

@@ -22,6 +22,8 @@ mod pool;
 mod quantised;
 pub mod serial;
 mod simd;
+mod tiles;
+mod worth;
 
 pub use activation::{gelu, gelu_backward, relu, relu_backward};
 pub use adam::AdamStep;
@@ -37,6 +39,8 @@ pub use pool::{
 };
 pub use quantised::{Quantisation, QuantisedConvolution, QuantisedError, QuantisedLayer, Target, interleave, quantise};
 pub use simd::{ByteLevel, Level};
+pub use tiles::{SWITCH, Tiles};
+pub use worth::{Worth, instructions, machine};
 
 #[cfg(test)]
 mod reference;

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::buffer::Plain;
 use super::simd::{Level, Simd, Task, pair};
+use super::tiles::Tiles;
 
 /// A number in memory that kernels read and write: `f32` or `bf16`.
 pub trait Number: sealed::Number {}
@@ -16,7 +17,7 @@ impl Number for bf16 {}
 pub(crate) mod sealed {
     use std::fmt::Debug;
 
-    use super::{Level, Plain, Simd, Task};
+    use super::{Level, Plain, Simd, Task, Tiles};
 
     /// How a [`super::Number`] meets vectors of `f32`.
     pub trait Number: Plain + Debug + Default + PartialEq + Send + Sync {
@@ -29,6 +30,12 @@ pub(crate) mod sealed {
         fn level(level: Level) -> Level;
         /// The widest of them on this machine.
         fn best() -> Level;
+        /// The tiles that multiply such numbers here; `None` where vectors do.
+        fn tiles() -> Option<Tiles>;
+        /// The same numbers, where tiles multiply them.
+        fn halves(numbers: &[Self]) -> &[half::bf16];
+        /// Words of two numbers, likewise.
+        fn pairs(words: &[Self::Word]) -> &[u32];
         /// Runs a task on such numbers.
         fn run<T: Task>(level: Level, task: T) -> T::Output;
 
@@ -82,6 +89,18 @@ impl sealed::Number for f32 {
 
     fn best() -> Level {
         Level::best()
+    }
+
+    fn tiles() -> Option<Tiles> {
+        None
+    }
+
+    fn halves(_: &[f32]) -> &[bf16] {
+        unreachable!("tiles multiply bf16")
+    }
+
+    fn pairs(_: &[f32]) -> &[u32] {
+        unreachable!("tiles multiply bf16")
     }
 
     #[inline]
@@ -147,6 +166,18 @@ impl sealed::Number for bf16 {
 
     fn best() -> Level {
         Level::half().unwrap_or(Level::best()).for_half()
+    }
+
+    fn tiles() -> Option<Tiles> {
+        Tiles::best().filter(|_| Level::half().is_some())
+    }
+
+    fn halves(numbers: &[bf16]) -> &[bf16] {
+        numbers
+    }
+
+    fn pairs(words: &[u32]) -> &[u32] {
+        words
     }
 
     #[inline]

@@ -9,7 +9,7 @@ use crate::data::csv::{CsvOptions, Header};
 use crate::data::pattern::Patterns;
 use crate::fault::Fault;
 use crate::graph::{AnyRef, ExportedModelRef, FilesRef};
-use crate::infer::{Engine, Precision};
+use crate::infer::{Engine, WantedPrecision};
 use crate::units::Count;
 
 /// Options of the stage kind `score`.
@@ -57,9 +57,9 @@ pub struct ScoreOptions {
     #[serde(default)]
     pub engine: Option<Engine>,
     /// What maps of features and products are computed in. Anything but fp32 must have been verified: `after` names a verification
-    /// that measures it.
+    /// that measures it, or, for `auto`, that measures at least one.
     #[serde(default)]
-    pub precision: Precision,
+    pub precision: WantedPrecision,
 }
 
 impl ScoreOptions {

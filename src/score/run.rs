@@ -41,6 +41,9 @@ pub fn score(mut request: Request<'_>, progress: &dyn Progress) -> Result<ScoreS
     }
     if model.is_emulated() {
         progress.warn(&format!("this machine has no instructions for {0}, which is slower here than fp32", model.precision()));
+    } else if model.precision().is_slower() {
+        progress
+            .warn(&format!("this machine's instructions for {0} are slower than those for fp32; take fp32", model.precision()));
     }
     if !model.in_fp32().is_empty() {
         progress.note(&format!("in fp32: {}", model.in_fp32().join("; ")));

@@ -12,12 +12,13 @@ use std::collections::HashSet;
 use self::seen::Origins;
 use super::facts::{DataFacts, Facts, FilesFacts};
 use super::kind::StageKind;
+use super::score::measured;
 use super::search::{self, Foreseen, Tries};
 use crate::ensemble::WeightChoice;
 use crate::fault::Fault;
 use crate::fs::names;
 use crate::graph::{DataRef, ModelRef, StageId};
-use crate::infer::{Engine, Precision};
+use crate::infer::{Engine, WantedPrecision};
 use crate::nn::{Architecture, ModelOptions, Views};
 use crate::quote::excerpt;
 use crate::score::{OnError, OutputFormat, ScoreOptions};
@@ -169,23 +170,25 @@ impl Checker<'_> {
                 }
             }
         }
-        if options.precision != Precision::Fp32 {
-            let precision = options.precision;
-            let verification = options.after.as_ref().and_then(|after| self.spec.stage(after.stage()));
-            let is_measured = verification.is_some_and(|stage| match &stage.kind {
-                StageKind::Verify(verify) => {
-                    let limits = match precision {
-                        Precision::Fp32 => &None,
-                        Precision::Bf16 => &verify.bf16,
-                        Precision::Int8 => &verify.int8,
-                    };
-                    limits.is_some() && verify.export.stage() == options.model.export.stage()
+        if options.precision != WantedPrecision::Fp32 {
+            let allowed = measured(self.spec, options);
+            let (message, help) = match options.precision {
+                WantedPrecision::Fp32 => unreachable!("asked for above"),
+                WantedPrecision::Auto => (
+                    "`auto` chooses among what a verification has measured, and none has".to_owned(),
+                    "verify the export with `bf16: {}` or `int8: {}`, and name that stage in `after`".to_owned(),
+                ),
+                wanted => {
+                    let precision = wanted.among(&[]);
+                    let help = format!("verify the export with `{precision}: {{}}`, and name that stage in `after`");
+                    (format!("nothing has measured what `{precision}` loses"), help)
                 }
-                _ => false,
-            });
+            };
+            let is_measured = match options.precision {
+                WantedPrecision::Auto => !allowed.is_empty(),
+                wanted => allowed.contains(&wanted.among(&[])),
+            };
             if !is_measured {
-                let message = format!("nothing has measured what `{precision}` loses");
-                let help = format!("verify the export with `{precision}: {{}}`, and name that stage in `after`");
                 self.problem(id, &["precision"], message, &help);
             }
             if options.engine == Some(Engine::Tract) {
@@ -316,6 +319,10 @@ impl Checker<'_> {
         if data.validation.is_none() {
             let message = format!("trials are judged on the validation part, but `{}` has none", options.data);
             self.problem(id, &["data"], message, "put a `split` stage before");
+        }
+        if options.search.iter().any(|(path, range)| path == "precision" && range.extremes().contains(&"auto".into())) {
+            let message = "`auto` is fp32 or bf16, whichever is faster on the machine, and not a third choice";
+            self.problem(id, &["search", "precision"], message, "let the search choose between `fp32` and `bf16`");
         }
         let base = TrainOptions::new(options.data.clone(), options.model.clone(), options.train.clone());
         let can_be = |options: &TrainOptions| search::against(&options.model, &options.settings(), &data);

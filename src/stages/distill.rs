@@ -28,7 +28,10 @@ use crate::progress::Progress;
 use crate::train::{DistillOptions, Precision, Teaching, variant_of};
 
 pub(super) struct DistillStage {
+    /// With the precision of this machine.
     pub options: DistillOptions,
+    /// The precision that was asked for.
+    pub asked: Precision,
     /// Images that teacher and start have used, which those that the student is judged by must not be.
     pub foreign: Vec<Foreign>,
 }
@@ -69,6 +72,7 @@ impl Stage for DistillStage {
         let data = DataSet::load(context.input(self.options.data.stage())?)?;
         let teacher = Model::load(context.input(self.options.teacher.stage())?)?;
         ensure_classes(&teacher, &data.info.classes)?;
+        self.asked.tell(context.progress);
         let settings = self.options.settings();
         let learner = Learner::new(&self.options.model, self.options.views, &data, context)?;
         let said = self.ask(&teacher, &learner, &data.train, context)?;
@@ -96,7 +100,7 @@ impl DistillStage {
         let loaded = Loaded::from_bytes(&export::onnx_bytes(teacher)?)?;
         let half = match self.options.precision {
             Precision::Bf16 => loaded.ready(None, infer::Precision::Bf16).ok(),
-            Precision::Fp32 => None,
+            Precision::Fp32 | Precision::Auto => None,
         };
         match half.filter(|session| !session.is_emulated()) {
             Some(half) => Ok(half),

@@ -16,6 +16,7 @@ use crate::fs;
 use crate::graph::StageId;
 use crate::metrics::Calibration;
 use crate::nn::Views;
+use crate::nn::accelerated::instructions;
 use crate::train::{Divergence, Ending, TrainSettings, Trained, history_csv};
 
 /// The files that people look for, by name.
@@ -61,6 +62,7 @@ pub(super) fn write(
             fs::write_json(&out.join("history.json"), &trained.history)?;
             let mut json = went(trained, record.images);
             json["precision"] = json!(trained.precision);
+            json["instructions"] = instructions(trained.precision.is_half()).into();
             json["seconds"] = rounded(trained.seconds + files.first.map_or(0.0, |first| first.trained.seconds)).into();
             json["images_per_second"] = rounded(trained.images_per_second).into();
             json["settings"] = json!(files.settings);

@@ -26,7 +26,7 @@ impl Stage for MergeStage {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn parameters(&self) -> serde_json::Value {

@@ -43,7 +43,9 @@ use self::model::Model;
 use crate::engine::{Context, Plan, PlannedStage, Stage};
 use crate::graph::{FilesRef, ModelRef, StageId};
 use crate::progress::Progress;
+use crate::score::ScoreOptions;
 use crate::spec::{Kind as _, Override, Problems, Spec, StageSpec};
+use crate::tune::TuneOptions;
 
 pub use compare::{CompareOptions, RobustnessOptions};
 pub use cost::{Budget, Need, Needs};
@@ -51,7 +53,7 @@ pub use ensemble::EnsembleOptions;
 pub use export::ExportOptions;
 pub use kind::StageKind;
 pub use report::{Pair, ReportOptions};
-pub use verify::{Gate, VerifyOptions};
+pub use verify::{Gate, VerifyOptions, measured};
 
 /// Reads, checks and binds a pipeline. `file` is only what problems call the text; relative paths in the text are relative
 /// to the working folder. Original data may also be found in `data_dir`.
@@ -132,9 +134,15 @@ fn bind(stage: &StageSpec<StageKind>, spec: &Spec<StageKind>, facts: &Facts, dat
             Box::new(split::SplitStage { options, source })
         }
         StageKind::Augment(options) => Box::new(augment::AugmentStage(options)),
-        StageKind::Tune(options) => Box::new(tune::TuneStage(options)),
-        StageKind::Train(options) => Box::new(train::TrainStage { options, foreign }),
-        StageKind::Distill(options) => Box::new(distill::DistillStage { options, foreign }),
+        // Results are those of what this machine computes in: keys, metrics and cards say that, and `auto` is no part of them.
+        StageKind::Tune(options) => {
+            let asked = options.train.precision;
+            Box::new(tune::TuneStage { options: TuneOptions { train: options.train.here(), ..options }, asked })
+        }
+        StageKind::Train(options) => Box::new(train::TrainStage { asked: options.precision, options: options.here(), foreign }),
+        StageKind::Distill(options) => {
+            Box::new(distill::DistillStage { asked: options.precision, options: options.here(), foreign })
+        }
         StageKind::Compare(options) => {
             let recipes = recipes(spec, &options.models);
             Box::new(compare::CompareStage { options, recipes, out_of_fold, foreign })
@@ -150,7 +158,9 @@ fn bind(stage: &StageSpec<StageKind>, spec: &Spec<StageKind>, facts: &Facts, dat
         }
         StageKind::Score(options) => {
             let trained_on = facts.trained_on.get(&stage.id).cloned().unwrap_or_default();
-            Box::new(score::ScoreStage { options, trained_on })
+            let (asked, precision) = (options.precision, options.precision.among(&score::measured(spec, &options)));
+            let options = ScoreOptions { precision: precision.into(), ..options };
+            Box::new(score::ScoreStage { options, asked, trained_on })
         }
         StageKind::Report(options) => {
             let shown: HashSet<&StageId> = spec.graph.ancestors(&stage.id).into_iter().collect();

@@ -5,17 +5,22 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use super::kind::StageKind;
 use crate::data::FileList;
 use crate::data::pattern::Patterns;
 use crate::engine::{Context, Stage, StageError};
 use crate::fs;
 use crate::graph::StageId;
-use crate::infer::Loaded;
+use crate::infer::{Loaded, Precision, WantedPrecision};
 use crate::score::{Input, Manifest, Output, OutputFormat, Request, ScoreOptions, ScoreSummary, score};
+use crate::spec::Spec;
 use crate::units::counted;
 
 pub(super) struct ScoreStage {
+    /// With the precision of this machine.
     pub options: ScoreOptions,
+    /// The precision that was asked for.
+    pub asked: WantedPrecision,
     /// The files that the model was trained on.
     pub trained_on: Vec<TrainedOn>,
 }
@@ -29,6 +34,15 @@ pub(super) struct TrainedOn {
     pub folders: Vec<PathBuf>,
     /// Which files.
     pub patterns: Patterns,
+}
+
+/// The precisions that the verification which scoring waits for has measured, of the export that is scored.
+pub(super) fn measured(spec: &Spec<StageKind>, options: &ScoreOptions) -> Vec<Precision> {
+    let verification = options.after.as_ref().and_then(|after| spec.stage(after.stage()));
+    match verification.map(|stage| &stage.kind) {
+        Some(StageKind::Verify(verify)) if verify.export.stage() == options.model.export.stage() => verify.measured(),
+        _ => Vec::new(),
+    }
 }
 
 impl ScoreStage {
@@ -115,6 +129,9 @@ impl Stage for ScoreStage {
         let export = context.input(self.options.model.export.stage())?;
         let file = export.join(self.options.model.model.as_str()).join("model.onnx");
         let model = Loaded::open(&file).map_err(|error| StageError::Corrupt(format!("{error:#}")))?;
+        if self.asked == WantedPrecision::Auto {
+            context.progress.note(&format!("`precision: auto` is {} here", self.options.precision.among(&[])));
+        }
         let files = self.files(context.inputs)?;
         let inputs = files.iter().cloned().map(Input::File).collect();
         let request = Request {
@@ -127,7 +144,7 @@ impl Stage for ScoreStage {
             rejects: self.rejects().map(|path| context.out.join(path)),
             max_errors: self.options.max_errors,
             engine: self.options.engine,
-            precision: self.options.precision,
+            precision: self.options.precision.among(&[]),
             ..Request::new(&model, inputs, Output::File(context.out.join(self.predictions())))
         };
         let summary: ScoreSummary = score(request, context.progress).map_err(anyhow::Error::from)?;
@@ -162,7 +179,8 @@ mod tests {
     fn files_of_one_name_do_not_meet_in_the_output_folder() {
         let places = |output: &str, rejects: &str| {
             let options = serde_json::json!({ "model": "e/m", "input": "x", "output": output, "rejects": rejects });
-            let stage = ScoreStage { options: serde_json::from_value(options).unwrap(), trained_on: Vec::new() };
+            let options = serde_json::from_value(options).unwrap();
+            let stage = ScoreStage { options, asked: WantedPrecision::Fp32, trained_on: Vec::new() };
             (stage.predictions().display().to_string(), stage.rejects().unwrap().display().to_string())
         };
         let expect = |output: &str, rejects: &str| (output.to_owned(), rejects.to_owned());

@@ -21,11 +21,14 @@ use crate::engine::{Context, Stage, StageError};
 use crate::fs;
 use crate::graph::StageId;
 use crate::nn::Weights;
-use crate::train::{Course, OnDivergence, TrainError, TrainOptions, TrainSettings, Trained};
+use crate::train::{Course, OnDivergence, Precision, TrainError, TrainOptions, TrainSettings, Trained};
 use crate::units::Epochs;
 
 pub(super) struct TrainStage {
+    /// With the precision of this machine.
     pub options: TrainOptions,
+    /// The precision that was asked for.
+    pub asked: Precision,
     /// Images that the model it starts from has used, which those that this one is judged by must not be.
     pub foreign: Vec<Foreign>,
 }
@@ -73,6 +76,9 @@ impl Stage for TrainStage {
                 self.options.with_parameters(&best).context("the tuned parameters do not fit this stage")?
             }
         };
+        if options.precision == self.options.precision {
+            self.asked.tell(context.progress);
+        }
         let settings = options.settings();
         let learner = Learner::new(&options.model, options.views, &data, context)?;
         let start = learning::start(options.start_from.as_ref(), context)?;

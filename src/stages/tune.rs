@@ -15,7 +15,7 @@ use crate::fs;
 use crate::graph::StageId;
 use crate::nn::Normalisation;
 use crate::nn::accelerated::release_buffers;
-use crate::train::{Chosen, EpochRecord, OnDivergence, TrainError, TrainOptions, TrainRequest, train};
+use crate::train::{Chosen, EpochRecord, OnDivergence, Precision, TrainError, TrainOptions, TrainRequest, train};
 use crate::tune::{Objective, OutOfStep, Outcome, Sample, Sampler, Study, StudySettings, Trial, TuneOptions, Tuned, Verdict};
 use crate::units::Epochs;
 
@@ -30,7 +30,12 @@ pub(super) struct SearchRecord {
     pub tuned: Tuned,
 }
 
-pub(super) struct TuneStage(pub TuneOptions);
+pub(super) struct TuneStage {
+    /// With the precision of this machine.
+    pub options: TuneOptions,
+    /// The precision that was asked for.
+    pub asked: Precision,
+}
 
 impl Stage for TuneStage {
     fn kind(&self) -> &'static str {
@@ -42,8 +47,8 @@ impl Stage for TuneStage {
     }
 
     fn parameters(&self) -> serde_json::Value {
-        let mut parameters = super::parameters(&self.0);
-        if self.0.search.is_finite() {
+        let mut parameters = super::parameters(&self.options);
+        if self.options.search.is_finite() {
             // In a space with steps a combination could once be tried again.
             parameters["repeats"] = "never".into();
         }
@@ -51,7 +56,7 @@ impl Stage for TuneStage {
     }
 
     fn inputs(&self) -> Vec<StageId> {
-        vec![self.0.data.stage().clone()]
+        vec![self.options.data.stage().clone()]
     }
 
     fn is_seeded(&self) -> bool {
@@ -59,7 +64,7 @@ impl Stage for TuneStage {
     }
 
     fn run(&self, context: &Context<'_>) -> Result<(), StageError> {
-        let options = &self.0;
+        let options = &self.options;
         let data = DataSet::load(context.input(options.data.stage())?)?;
         let validation = data.required(Part::Validation)?;
         let images = self.sample(&data.train, context);
@@ -71,6 +76,7 @@ impl Stage for TuneStage {
             objective: options.objective,
             seed: context.seed.child("search"),
         };
+        self.asked.tell(context.progress);
         let mut study = Study::open(settings, &context.scratch.join("study"))?;
         if let Some(why) = study.lost() {
             let kept = study.trials().len();
@@ -108,7 +114,7 @@ impl Stage for TuneStage {
 impl TuneStage {
     /// The training images that trials use: all, or a random choice in their original order.
     fn sample(&self, train: &LabelledImages, context: &Context<'_>) -> LabelledImages {
-        let Some(sample) = self.0.sample else { return train.clone() };
+        let Some(sample) = self.options.sample else { return train.clone() };
         if let Sample::Images(count) = sample
             && count.get() > train.len()
         {
@@ -133,7 +139,7 @@ impl TuneStage {
         context: &Context<'_>,
         report: &mut dyn FnMut(Epochs, f64) -> Verdict,
     ) -> Result<Outcome, StageError> {
-        let base = TrainOptions::new(self.0.data.clone(), self.0.model.clone(), self.0.train.clone());
+        let base = TrainOptions::new(self.options.data.clone(), self.options.model.clone(), self.options.train.clone());
         let options = match base.with_parameters(&trial.parameters) {
             Ok(options) => options,
             Err(error) => return Ok(Outcome::Impossible(error.to_string())),
@@ -151,7 +157,7 @@ impl TuneStage {
             data.augmentation.as_ref().map(|augmentation| Augmenter::new(augmentation, data.info.shape)).transpose()?;
         let scratch = context.scratch.join(format!("trial-{}", trial.trial));
         fs::create_dir(&scratch)?;
-        let objective = self.0.objective;
+        let objective = self.options.objective;
         let mut on_epoch = |epoch: &EpochRecord| {
             let value = value_of(objective, epoch).unwrap_or(f64::NAN);
             let epochs = Epochs::new(epoch.epoch as u64).expect("epochs are counted from 1");

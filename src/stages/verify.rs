@@ -8,7 +8,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,7 @@ use super::foreign::{self, Foreign};
 use super::model::{Model, Part};
 use super::session::predict_all;
 use crate::data::{DataSet, LabelledImages};
+use crate::digest::Digest;
 use crate::engine::{Context, Stage, StageError};
 use crate::fs;
 use crate::graph::{DataRef, ExportRef, StageId};
@@ -64,6 +65,14 @@ pub struct LowerPrecision {
     pub agreement: Probability,
     /// The largest loss of accuracy.
     pub accuracy_loss: Probability,
+}
+
+impl VerifyOptions {
+    /// The precisions that are measured beside fp32.
+    pub(super) fn measured(&self) -> Vec<Precision> {
+        let asked = [(Precision::Bf16, &self.bf16), (Precision::Int8, &self.int8)];
+        asked.into_iter().filter(|(_, limits)| limits.is_some()).map(|(precision, _)| precision).collect()
+    }
 }
 
 impl Default for LowerPrecision {
@@ -122,6 +131,8 @@ pub(super) struct Verified {
     pub model: StageId,
     /// The file as published.
     pub file: String,
+    /// Its digest.
+    pub digest: Digest,
     /// Against the trained model in Burn.
     pub against_burn: Agreement,
     /// An ensemble's graph against the weighted mean of its members' files.
@@ -164,6 +175,22 @@ pub(super) struct GateResult {
     pub passed: bool,
 }
 
+/// The precisions that a published verification has measured of the file with this digest, all of which passed.
+///
+/// # Errors
+/// When the file cannot be read, is no verification, or says nothing of that model.
+pub fn measured(verification: &Path, model: Digest) -> Result<Vec<Precision>> {
+    let name = verification.display();
+    let found: Verification = fs::read_json(verification).with_context(|| {
+        format!("`{name}` is no verification of this version; it is what a `verify` stage leaves in the folder of artifacts")
+    })?;
+    let verified = found.models.iter().find(|verified| verified.digest == model);
+    let verified = verified.with_context(|| format!("`{name}` says nothing of this model; verify the file as it is now"))?;
+    ensure!(verified.problems.is_empty(), "`{name}` says of this model: {}", verified.problems.join("; "));
+    let lower = [(Precision::Bf16, &verified.bf16), (Precision::Int8, &verified.int8)];
+    Ok(lower.into_iter().filter(|(_, lower)| lower.is_some()).map(|(precision, _)| precision).collect())
+}
+
 pub(super) struct VerifyStage {
     pub options: VerifyOptions,
     /// The models in the export.
@@ -178,7 +205,7 @@ impl Stage for VerifyStage {
     }
 
     fn version(&self) -> u32 {
-        4
+        5
     }
 
     fn parameters(&self) -> serde_json::Value {
@@ -292,6 +319,7 @@ impl VerifyStage {
         let mut verified = Verified {
             model: name.clone(),
             file: format!("{name}/model.onnx"),
+            digest: single.digest(),
             against_burn,
             against_members,
             batches,

@@ -9,6 +9,7 @@ mod loss;
 mod optimizer;
 mod options;
 mod overlay;
+mod precision;
 mod pruning;
 mod request;
 mod run;
@@ -20,9 +21,10 @@ pub use history::{EpochRecord, EpochTiming, history_csv};
 pub use loss::{Evaluation, evaluate};
 pub use optimizer::{AdamOptions, AdamwOptions, Clip, MuonOptions, OptimizerOptions, SgdOptions};
 pub use options::{
-    AverageOptions, DistillOptions, EarlyStopping, EmaOptions, Monitor, OnDivergence, Precision, TrainOptions, TrainSettings,
+    AverageOptions, DistillOptions, EarlyStopping, EmaOptions, Monitor, OnDivergence, TrainOptions, TrainSettings,
 };
 pub use overlay::OverlayError;
+pub use precision::Precision;
 pub use pruning::PruneOptions;
 pub use request::{Chosen, Course, Divergence, Ending, OnEpoch, TrainError, TrainRequest, Trained, Transfer};
 pub use run::train;

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AdamOptions, AdamwOptions, Clip, OptimizerOptions, PruneOptions, ScheduleOptions};
+use super::{AdamOptions, AdamwOptions, Clip, OptimizerOptions, Precision, PruneOptions, ScheduleOptions};
 use crate::fault::{self, Fault};
 use crate::graph::{DataRef, ModelRef, ParametersRef};
 use crate::nn::{ModelOptions, Views};
@@ -21,6 +21,11 @@ macro_rules! options {
         impl TrainSettings {
             /// The names of all settings.
             pub const NAMES: &'static [&'static str] = &[$(stringify!($field)),*];
+
+            /// The same with the precision that this machine computes in.
+            pub fn here(self) -> Self {
+                Self { precision: self.precision.here(), ..self }
+            }
         }
 
         impl Default for TrainSettings {
@@ -95,6 +100,11 @@ macro_rules! options {
         }
 
         impl DistillOptions {
+            /// The same with the precision that this machine computes in.
+            pub fn here(self) -> Self {
+                Self { precision: self.precision.here(), ..self }
+            }
+
             /// How the network is trained, whatever its architecture, data and teacher.
             pub fn settings(&self) -> TrainSettings {
                 TrainSettings { $($field: self.$field.clone(),)* }
@@ -102,6 +112,11 @@ macro_rules! options {
         }
 
         impl TrainOptions {
+            /// The same with the precision that this machine computes in.
+            pub fn here(self) -> Self {
+                Self { precision: self.precision.here(), ..self }
+            }
+
             /// Options that train `model` on `data` in the manner of `settings`.
             pub fn new(data: DataRef, model: ModelOptions, settings: TrainSettings) -> Self {
                 Self {
@@ -155,7 +170,8 @@ options! {
     /// When to stop before all epochs are done; needs validation data.
     #[serde(default = "defaults::early_stopping")]
     early_stopping: Option<EarlyStopping>,
-    /// What maps of features and their gradients are computed in. Weights, their gradients and all sums are fp32 in any case.
+    /// What maps of features and their gradients are computed in. Weights, their gradients and all sums are fp32 in any case. The result is
+    /// kept as one of what it was computed in: on another kind of machine, `auto` may be another.
     #[serde(default = "defaults::precision")]
     precision: Precision,
     /// Epochs between two checkpoints. It decides what an interruption costs, never the result.
@@ -276,18 +292,6 @@ impl TrainSettings {
         }
         faults
     }
-}
-
-/// What maps of features and their gradients are computed in, while training.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Precision {
-    /// Float32.
-    #[default]
-    Fp32,
-    /// Bfloat16: 1.6 to 1.9 times as fast with `avx512_bf16`. A machine without it says so and computes in fp32. The trained model is fp32,
-    /// and so is every figure about it.
-    Bf16,
 }
 
 /// An average of the weights over the steps.

@@ -20,7 +20,6 @@ use super::schedule::{Position, learning_rate, plateau_rate};
 use super::{OnDivergence, Precision, ScheduleOptions, Teaching};
 use crate::data::{Label, LabelledImages};
 use crate::digest::Digest;
-use crate::nn::accelerated::has_half;
 use crate::nn::{Network, Parameter, WeightTensor, Weights, image_tensor};
 
 /// Trains a network. The same request gives the same weights and history, to the bit, however often it is interrupted and
@@ -123,12 +122,8 @@ impl<'a> Training<'a> {
             Average::new(options, restored.state.average_steps, values)
         });
         let mut network = Network::from_weights(architecture, &Weights::from_values(architecture, restored.weights)?)?;
-        let mut precision = settings.precision;
+        let precision = settings.precision.here();
         if precision == Precision::Bf16 {
-            if !has_half() {
-                request.progress.warn("this machine has no instructions for `precision: bf16`; training in fp32");
-                precision = Precision::Fp32;
-            }
             network = network.in_half();
         }
         Ok(Self {

@@ -97,10 +97,12 @@ fn every_statement_about_a_model_is_that_of_its_files() {
             _ => assert_eq!(kept, "those after the last step"),
         }
     }
-    // bf16 where the machine has it, and else the card says in what it was computed.
+    // bf16 where the machine has it; metrics and card say in what it was computed, and by which instructions.
     let best = json("artifacts/best/metrics.json");
-    let in_half = best["train"]["precision"] == best["train"]["settings"]["precision"];
-    assert_eq!(rows(&workshop.read("artifacts/best/MODEL_CARD.md")).contains_key("Computed in"), !in_half);
+    let (precision, instructions) = (&best["train"]["precision"], best["train"]["instructions"].as_str().unwrap());
+    assert_eq!(precision, &best["train"]["settings"]["precision"]);
+    let card = rows(&workshop.read("artifacts/best/MODEL_CARD.md"));
+    assert_eq!(card["Computed in"], format!("{} ({instructions})", precision.as_str().unwrap()));
 
     // The refit went as far as the first training was best, at its learning rates, and says both.
     let again = json("artifacts/again/metrics.json");

@@ -18,6 +18,8 @@ mod plan;
 mod prepared;
 mod shape;
 mod tile;
+mod tiled;
+mod tiled_gradient;
 mod weight_gradient;
 mod winograd;
 
@@ -27,15 +29,19 @@ pub(crate) use plan::{Frame, Phase, Pixel, Run, Sweep};
 pub use prepared::PreparedConvolution;
 pub use shape::{ConvShape, ShapeError};
 pub(crate) use tile::SweepGroup;
+pub(crate) use tiled::{NOWHERE, Pixels, SweepTiles, TilePlan, TileWeights};
 pub use winograd::WinogradConvolution;
 
 use self::pack::unpack_sum;
+use self::plan::tiled_group;
+use self::tiled_gradient::{AddTiles, TileGradient};
 use self::weight_gradient::{AddWeightGradient, WeightBlocks};
 use super::buffer::{Buffer, Lease, with_scratch};
 use super::norm::{Moments, PartialMoments, RowGradient};
 use super::number::Number;
 use super::pool::pool_pairs;
 use super::simd::{Level, Simd, Task};
+use super::tiles::Tiles;
 
 /// Parts into which a batch is cut for the sums of the backward pass.
 const CHUNKS: usize = 16;
@@ -49,7 +55,38 @@ pub struct Convolution<N> {
     backward: Sweep,
     weight_blocks: WeightBlocks,
     places: Vec<usize>,
+    tiled: Option<Tiled>,
     of: PhantomData<N>,
+}
+
+/// The same sweeps in products of tiles.
+#[derive(Clone, Debug)]
+struct Tiled {
+    tiles: Tiles,
+    forward: TilePlan,
+    backward: TilePlan,
+    gradient: TileGradient,
+}
+
+impl Tiled {
+    /// `None` where windows are more than a pixel apart.
+    fn new(tiles: Tiles, shape: &ConvShape, forward: &Sweep, backward: &Sweep) -> Option<Self> {
+        const SIZE: usize = size_of::<half::bf16>();
+        if shape.stride != 1 {
+            return None;
+        }
+        let gradient = TileGradient::new(shape, &forward.frame, &forward.phases[0], forward.group);
+        let forward = TilePlan::new(forward, 1, [shape.output_height(), shape.output_width()], SIZE, false)?;
+        let backward = TilePlan::new(backward, 1, [shape.height, shape.width], SIZE, false)?;
+        Some(Self { tiles, forward, backward, gradient })
+    }
+}
+
+/// The weights of a sweep.
+#[derive(Debug)]
+enum Weights<N: Number> {
+    Vectors(Packed<N>),
+    Tiles(TileWeights),
 }
 
 /// Where a backward pass writes; what is `None` is not computed.
@@ -75,7 +112,7 @@ impl<N: Number> Convolution<N> {
     /// # Errors
     /// When the shape is impossible.
     pub fn new(shape: ConvShape) -> Result<Self, ShapeError> {
-        Self::with_level(shape, N::best())
+        Self::with_makes(shape, N::best(), N::tiles())
     }
 
     /// Plans a convolution on the given vectors.
@@ -83,12 +120,24 @@ impl<N: Number> Convolution<N> {
     /// # Errors
     /// When the shape is impossible.
     pub fn with_level(shape: ConvShape, level: Level) -> Result<Self, ShapeError> {
+        Self::with_makes(shape, level, None)
+    }
+
+    /// Plans a convolution on the given vectors and tiles.
+    ///
+    /// # Errors
+    /// When the shape is impossible.
+    pub(crate) fn with_makes(shape: ConvShape, level: Level, tiles: Option<Tiles>) -> Result<Self, ShapeError> {
         let (shape, level) = (shape.check()?, N::level(level));
-        let forward = Sweep::forward(&shape, N::PER_WORD);
-        let backward = Sweep::backward(&shape, N::PER_WORD);
+        let tiles = tiles.filter(|_| shape.stride == 1);
+        let (forward, backward) = match tiles {
+            Some(_) => (Sweep::forward_in(&shape, tiled_group(&shape)), Sweep::backward_in(&shape, tiled_group(&shape))),
+            None => (Sweep::forward(&shape, N::PER_WORD), Sweep::backward(&shape, N::PER_WORD)),
+        };
+        let tiled = tiles.and_then(|tiles| Tiled::new(tiles, &shape, &forward, &backward));
         let weight_blocks = WeightBlocks::new(level, &forward.phases[0], shape.outputs);
         let places = backward.frame.places(backward.group);
-        Ok(Self { shape, level, forward, backward, weight_blocks, places, of: PhantomData })
+        Ok(Self { shape, level, forward, backward, weight_blocks, places, tiled, of: PhantomData })
     }
 
     /// Its shape.
@@ -177,12 +226,13 @@ impl<N: Number> Convolution<N> {
         let shape = &self.shape;
         let images = shape.batch.div_ceil(CHUNKS).next_multiple_of(self.forward.group);
         let chunks = shape.batch.div_ceil(images);
-        let rotated = into.input.is_some().then(|| Packed::new(self.level, shape, &self.backward, weights, true));
+        let rotated = into.input.is_some().then(|| self.pack(weights, true));
         let zeros = vec![0.0; shape.inputs + 64];
         let norm_rows = gradient.for_rows(&self.backward.frame);
 
         let WeightBlocks { rows, columns, .. } = self.weight_blocks;
-        let sums_len = if into.weights.is_some() { rows * columns } else { 0 };
+        let all_sums = self.tiled.as_ref().map_or(rows * columns, |tiled| tiled.gradient.sums_len());
+        let sums_len = if into.weights.is_some() { all_sums } else { 0 };
         let bias_len = if into.bias.is_some() { shape.outputs } else { 0 };
         let mut parts = Lease::<f32>::new(chunks * sums_len);
         let mut biases = vec![0.0; chunks * bias_len];
@@ -222,7 +272,10 @@ impl<N: Number> Convolution<N> {
         });
         if let Some(to) = into.weights {
             assert_eq!(to.len(), shape.weights_len(), "the weight gradient has the length of its shape");
-            unpack_sum(self.level, shape, columns, parts.as_slice(), to);
+            match &self.tiled {
+                Some(tiled) => tiled.gradient.unpack_sum(self.level, shape.kernel * shape.kernel, parts.as_slice(), to),
+                None => unpack_sum(self.level, shape, columns, parts.as_slice(), to),
+            }
         }
         if let Some(to) = into.bias {
             assert_eq!(to.len(), shape.outputs, "the bias gradient has the length of its shape");
@@ -241,7 +294,7 @@ impl<N: Number> Convolution<N> {
         x: &[N],
         (gradient, rows): (&OutputGradient<'_, N>, Option<&RowGradient>),
         group: std::ops::Range<usize>,
-        input: Option<(&Packed<N>, &mut [N])>,
+        input: Option<(&Weights<N>, &mut [N])>,
         zeros: &[f32],
         (sums, fresh): (&mut [f32], bool),
         bias: &mut [f32],
@@ -249,50 +302,90 @@ impl<N: Number> Convolution<N> {
         let (shape, level) = (&self.shape, self.level);
         let images = group.len();
         with_scratch(|[frames, gradients, words, gradient_words]| {
-            let frame = &self.backward.frame;
-            let gradients = gradients.of::<N>(self.backward.frames_len());
+            let (frame, [framed, reach]) = self.backward_frames(images);
+            let gradients = gradients.of::<N>(reach);
             gradient.fill(level, shape, (frame, rows), group.clone(), gradients);
+            gradients[framed..].fill(N::default());
             if !bias.is_empty() {
                 N::run(level, gradient::AddRows { frame, images, gradients, bias });
             }
             if !sums.is_empty() {
                 let x = &x[group.start * shape.input_image()..group.end * shape.input_image()];
-                let phase = &self.forward.phases[0];
-                let pixels = images.div_ceil(N::PER_WORD) * phase.pixels_of_image;
-                let x = self.framed_words(x, frames, words);
-                let gradient_words = gradient_words.of(self.backward.frames_len());
-                N::run(
-                    level,
-                    AddWeightGradient::<N> {
-                        blocks: &self.weight_blocks,
-                        windows: &phase.pixels[..pixels],
-                        images: x,
-                        places: &self.places[..pixels],
-                        gradient: N::abreast(level, gradients, images, frame.len(), gradient_words),
-                        sums,
-                        fresh,
-                    },
-                );
-            }
-            if let Some((weights, to)) = input {
-                for (index, phase) in self.backward.phases.iter().enumerate() {
-                    N::run(
-                        level,
-                        SweepGroup {
-                            phase,
-                            index,
-                            images,
-                            from: gradients,
-                            weights,
-                            bias: zeros,
-                            resume: false,
-                            pool: false,
-                            relu: false,
-                            to,
-                            channels: shape.inputs,
-                        },
-                    );
+                match &self.tiled {
+                    Some(tiled) => {
+                        let plan = &tiled.gradient;
+                        let [words_len, reach] = plan.words(images);
+                        let x = {
+                            let words = words.of::<N::Word>(reach);
+                            let whole = &self.forward.frame;
+                            N::run(level, FrameWords { frame: whole, image: shape.input_image(), x, words: &mut *words });
+                            words[words_len..].fill(N::Word::default());
+                            words
+                        };
+                        N::run(
+                            level,
+                            AddTiles {
+                                tiles: tiled.tiles,
+                                plan,
+                                images,
+                                x: N::pairs(x),
+                                gradient: N::halves(gradients),
+                                frame,
+                                rows: frames.of(plan.rows_len()),
+                                transposed: gradient_words.of(plan.transposed_len(images)),
+                                sums,
+                                fresh,
+                            },
+                        );
+                    }
+                    None => {
+                        let phase = &self.forward.phases[0];
+                        let pixels = images.div_ceil(N::PER_WORD) * phase.pixels_of_image;
+                        let x = self.framed_words(x, frames, words);
+                        let gradient_words = gradient_words.of(self.backward.frames_len());
+                        N::run(
+                            level,
+                            AddWeightGradient::<N> {
+                                blocks: &self.weight_blocks,
+                                windows: &phase.pixels[..pixels],
+                                images: x,
+                                places: &self.places[..pixels],
+                                gradient: N::abreast(level, gradients, images, frame.len(), gradient_words),
+                                sums,
+                                fresh,
+                            },
+                        );
+                    }
                 }
+            }
+            match input {
+                Some((Weights::Vectors(weights), to)) => {
+                    for (index, phase) in self.backward.phases.iter().enumerate() {
+                        N::run(
+                            level,
+                            SweepGroup {
+                                phase,
+                                index,
+                                images,
+                                from: gradients,
+                                weights,
+                                bias: zeros,
+                                resume: false,
+                                pool: false,
+                                relu: false,
+                                to,
+                                channels: shape.inputs,
+                            },
+                        );
+                    }
+                }
+                Some((Weights::Tiles(weights), to)) => {
+                    let Tiled { tiles, backward: plan, .. } = self.tiled();
+                    let (from, bias) = (N::halves(gradients), zeros);
+                    let channels = shape.inputs;
+                    N::run(level, SweepTiles { tiles: *tiles, plan, images, from, weights, bias, relu: false, to, channels });
+                }
+                None => {}
             }
         });
     }
@@ -308,8 +401,36 @@ impl<N: Number> Convolution<N> {
         (self.shape.output_height() / 2) * (self.shape.output_width() / 2) * self.shape.outputs
     }
 
-    fn prepare_weights(&self, weights: &[f32], bias: Option<&[f32]>) -> (Packed<N>, Vec<f32>) {
-        let packed = Packed::new(self.level, &self.shape, &self.forward, weights, false);
+    /// The weights of the forward sweep, or `transposed` of the backward one.
+    fn pack(&self, weights: &[f32], transposed: bool) -> Weights<N> {
+        let sweep = if transposed { &self.backward } else { &self.forward };
+        match &self.tiled {
+            Some(tiled) => {
+                let plan = if transposed { &tiled.backward } else { &tiled.forward };
+                Weights::Tiles(TileWeights::of_convolution(plan, &self.shape, sweep, weights, transposed))
+            }
+            None => Weights::Vectors(Packed::new(self.level, &self.shape, sweep, weights, transposed)),
+        }
+    }
+
+    /// What weights were packed for.
+    fn tiled(&self) -> &Tiled {
+        self.tiled.as_ref().expect("weights are packed for tiles where there is a plan for them")
+    }
+
+    /// The frame of gradients, how many numbers a group of them takes, and how many with what is read after them.
+    fn backward_frames(&self, images: usize) -> (&Frame, [usize; 2]) {
+        match &self.tiled {
+            Some(tiled) => (&tiled.backward.frame, tiled.backward.bytes(images).map(|bytes| bytes / size_of::<N>())),
+            None => {
+                let framed = images * self.backward.frame.len();
+                (&self.backward.frame, [framed, framed + 64])
+            }
+        }
+    }
+
+    fn prepare_weights(&self, weights: &[f32], bias: Option<&[f32]>) -> (Weights<N>, Vec<f32>) {
+        let packed = self.pack(weights, false);
         let mut padded = bias.unwrap_or_default().to_vec();
         padded.resize(self.shape.outputs + 64, 0.0);
         (packed, padded)
@@ -319,19 +440,26 @@ impl<N: Number> Convolution<N> {
         &self,
         x: &[N],
         frames: &mut Buffer,
-        weights: &Packed<N>,
+        weights: &Weights<N>,
         bias: &[f32],
         relu: bool,
         to: &mut [O],
     ) {
         let images = x.len() / self.shape.input_image();
-        let from = self.framed(x, frames);
-        let phase = &self.forward.phases[0];
         let channels = self.shape.outputs;
-        N::run(
-            self.level,
-            SweepGroup { phase, index: 0, images, from, weights, bias, resume: false, pool: false, relu, to, channels },
-        );
+        match weights {
+            Weights::Vectors(weights) => {
+                let (from, phase) = (self.framed(x, frames), &self.forward.phases[0]);
+                let group =
+                    SweepGroup { phase, index: 0, images, from, weights, bias, resume: false, pool: false, relu, to, channels };
+                N::run(self.level, group);
+            }
+            Weights::Tiles(weights) => {
+                let Tiled { tiles, forward: plan, .. } = self.tiled();
+                let from = N::halves(framed_for(plan, x, self.shape.input_image(), frames));
+                N::run(self.level, SweepTiles { tiles: *tiles, plan, images, from, weights, bias, relu, to, channels });
+            }
+        }
     }
 
     /// The images with zeros around them: in `frames`, or where they are if there are to be none.
@@ -361,6 +489,20 @@ impl<N: Number> Convolution<N> {
         N::run(self.level, FrameWords { frame, image, x, words: &mut *words });
         words
     }
+}
+
+/// The images with zeros around them, and zeros after them as far as blocks of tiles read.
+fn framed_for<'a, N: Number>(plan: &TilePlan, x: &[N], image: usize, frames: &'a mut Buffer) -> &'a [N] {
+    let images = x.len() / image;
+    let [framed, reach] = plan.bytes(images).map(|bytes| bytes / size_of::<N>());
+    let frames = frames.of(reach);
+    let line = plan.frame.width * plan.frame.channels;
+    plan.frame.fill(images, frames, |index, row, to| {
+        let from = index * image + row * line;
+        to.copy_from_slice(&x[from..from + line]);
+    });
+    frames[framed..].fill(N::default());
+    frames
 }
 
 /// Writes zeros and words around and of images `x`, in one go.

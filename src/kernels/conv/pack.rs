@@ -2,7 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::{ConvShape, plan::Sweep};
+use super::ConvShape;
+use super::plan::{Phase, Sweep};
 use crate::kernels::buffer::Lease;
 use crate::kernels::number::{Number, read};
 use crate::kernels::simd::{Level, Simd, Task};
@@ -49,38 +50,37 @@ pub(crate) struct Packed<N: Number> {
 impl<N: Number> Packed<N> {
     /// Packs `weights`, `[outputs, inputs, kernel, kernel]`, for `sweep`; `transposed` for the input gradient.
     pub(crate) fn new(level: Level, shape: &ConvShape, sweep: &Sweep, weights: &[f32], transposed: bool) -> Self {
-        let taps = shape.kernel * shape.kernel;
         let blocks = blocks(level, sweep.outputs);
         let words: Vec<_> = sweep.phases.iter().map(|phase| phase.words(N::PER_WORD)).collect();
         let mut length = 0;
         let mut phases = Vec::new();
         let mut pieces = Vec::new();
-        for (phase, words) in sweep.phases.iter().zip(&words) {
+        let places: Vec<_> = sweep.phases.iter().map(|phase| places(shape, sweep, phase, transposed)).collect();
+        for (places, words) in places.iter().zip(&words) {
             let mut starts = Vec::new();
             for block in &blocks {
                 let size = words.len() * block.vectors * level.lanes();
                 starts.push(length);
                 length += size;
-                pieces.push((phase, words, block, size));
+                pieces.push((places, words, block, size));
             }
             phases.push(starts);
         }
         let mut packed = Lease::new(length);
         let mut rest = packed.as_mut_slice();
         let mut jobs = Vec::new();
-        for (phase, words, block, size) in pieces {
+        for (places, words, block, size) in pieces {
             let (piece, later) = rest.split_at_mut(size);
-            jobs.push((phase, words, block, piece));
+            jobs.push((places, words, block, piece));
             rest = later;
         }
-        let (of_output, of_input) = if transposed { (taps, shape.inputs * taps) } else { (shape.inputs * taps, taps) };
-        jobs.into_par_iter().for_each(|(phase, words, block, piece)| {
+        jobs.into_par_iter().for_each(|(Places { of_output, numbers }, words, block, piece)| {
             let width = block.vectors * level.lanes();
             let channels = width.min(sweep.outputs - block.start);
             // The weights of a number for the channels of the block.
             let column = |number: usize| {
-                let (tap, channel) = (phase.taps[number / sweep.frame.channels], number % sweep.frame.channels);
-                weights[block.start * of_output + channel * of_input + tap..].iter().step_by(of_output).map(|w| N::narrow(*w))
+                let first = block.start * of_output + numbers[number];
+                weights[first..].iter().step_by(*of_output).map(|weight| N::narrow(*weight))
             };
             for ((first, second), to) in words.iter().zip(piece.chunks_exact_mut(width)) {
                 let (to, padding) = to.split_at_mut(channels);
@@ -102,6 +102,23 @@ impl<N: Number> Packed<N> {
     pub(crate) fn rows(&self, phase: usize, block: usize) -> &[N::Word] {
         &self.words.as_slice()[self.phases[phase][block]..]
     }
+}
+
+/// Where the weights of a phase lie among `[outputs, inputs, kernel, kernel]`.
+pub(super) struct Places {
+    /// From one channel that comes out to the next.
+    pub of_output: usize,
+    /// Those of the first channel, for every number of a window in the order of the runs.
+    pub numbers: Vec<usize>,
+}
+
+/// The places of a phase of `sweep`; `transposed` for the input gradient.
+pub(super) fn places(shape: &ConvShape, sweep: &Sweep, phase: &Phase, transposed: bool) -> Places {
+    let taps = shape.kernel * shape.kernel;
+    let (of_output, of_input) = if transposed { (taps, shape.inputs * taps) } else { (shape.inputs * taps, taps) };
+    let channels = sweep.frame.channels;
+    let numbers = phase.taps.iter().flat_map(|tap| (0..channels).map(move |channel| channel * of_input + tap));
+    Places { of_output, numbers: numbers.collect() }
 }
 
 /// Adds up `parts` of `rows` × `columns` sums each, in their order, and writes them as `[outputs, inputs, kernel, kernel]`.

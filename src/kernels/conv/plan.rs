@@ -12,6 +12,8 @@ use crate::kernels::buffer::Plain;
 
 /// Pixels that a group of images has at least, so that small images fill whole tiles and share what was loaded.
 const GROUP_PIXELS: usize = 192;
+/// The same where the machine multiplies tiles, whose sums are larger and cost more to leave and take up again.
+const TILED_GROUP_PIXELS: usize = 384;
 
 /// An image with zeros around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub(crate) struct Frame {
     pub below: usize,
     /// Columns of zeros right of the image.
     pub right: usize,
+    /// Pixels of zeros between the images.
+    pub gap: usize,
 }
 
 impl Frame {
@@ -43,7 +47,7 @@ impl Frame {
 
     /// Numbers in one framed image.
     pub(crate) const fn len(&self) -> usize {
-        self.rows() * self.columns() * self.channels
+        (self.rows() * self.columns() + self.gap) * self.channels
     }
 
     /// Whether there are no zeros around, so that the images can be read where they are.
@@ -75,9 +79,9 @@ impl Frame {
         let line = self.columns() * self.channels;
         for (image, to) in to.chunks_exact_mut(self.len()).take(images).enumerate() {
             let (above, rest) = to.split_at_mut(self.before * line);
-            let (inside, below) = rest.split_at_mut(self.height * line);
+            let (inside, after) = rest.split_at_mut(self.height * line);
             above.fill(T::default());
-            below.fill(T::default());
+            after.fill(T::default());
             for (row, to) in inside.chunks_exact_mut(line).enumerate() {
                 let (left, rest) = to.split_at_mut(self.before * self.channels);
                 let (numbers, right) = rest.split_at_mut(self.width * self.channels);
@@ -140,10 +144,14 @@ pub(crate) struct Sweep {
 impl Sweep {
     /// From images to what comes out.
     pub(crate) fn forward(shape: &ConvShape, per_word: usize) -> Self {
+        Self::forward_in(shape, group(GROUP_PIXELS, shape, per_word))
+    }
+
+    /// From images to what comes out, in groups of `group` images.
+    pub(crate) fn forward_in(shape: &ConvShape, group: usize) -> Self {
         let ConvShape { height, width, inputs, kernel, stride, padding, .. } = *shape;
-        let frame = Frame { height, width, channels: inputs, before: padding, below: padding, right: padding };
+        let frame = Frame { height, width, channels: inputs, before: padding, below: padding, right: padding, gap: 0 };
         let (rows, columns) = (shape.output_height(), shape.output_width());
-        let group = group(rows * columns, shape.batch, per_word);
         let mut pixels = Vec::with_capacity(group * rows * columns);
         for image in 0..group {
             for row in 0..rows {
@@ -160,6 +168,11 @@ impl Sweep {
 
     /// From the gradient of what comes out to the gradient of the images.
     pub(crate) fn backward(shape: &ConvShape, per_word: usize) -> Self {
+        Self::backward_in(shape, group(GROUP_PIXELS, shape, per_word))
+    }
+
+    /// The same in groups of `group` images.
+    pub(crate) fn backward_in(shape: &ConvShape, group: usize) -> Self {
         let ConvShape { height, width, inputs, outputs, kernel, stride, padding, .. } = *shape;
         let (rows, columns) = (shape.output_height(), shape.output_width());
         // The window at row r covers input rows r·stride − padding + tap, so input row y is covered by
@@ -173,8 +186,8 @@ impl Sweep {
             before,
             below: last(height, rows),
             right: last(width, columns),
+            gap: 0,
         };
-        let group = group(rows * columns, shape.batch, per_word);
         let mut phases = Vec::with_capacity(stride * stride);
         for phase_row in 0..stride.min(height) {
             for phase_column in 0..stride.min(width) {
@@ -280,9 +293,14 @@ impl Phase {
     }
 }
 
-/// Images in a group; as many as fill words side by side.
-fn group(pixels_of_image: usize, batch: usize, per_word: usize) -> usize {
-    GROUP_PIXELS.div_ceil(pixels_of_image).next_multiple_of(per_word).min(batch)
+/// Images in a group of `pixels` pixels; as many as fill words side by side.
+fn group(pixels: usize, shape: &ConvShape, per_word: usize) -> usize {
+    pixels.div_ceil(shape.output_height() * shape.output_width()).next_multiple_of(per_word).min(shape.batch)
+}
+
+/// Images in a group whose sums are in tiles.
+pub(crate) fn tiled_group(shape: &ConvShape) -> usize {
+    group(TILED_GROUP_PIXELS, shape, 2)
 }
 
 #[cfg(test)]
@@ -322,7 +340,7 @@ mod tests {
         assert_eq!(sweep.phases.len(), 1);
         assert_eq!(sweep.phases[0].taps, [8, 7, 6, 5, 4, 3, 2, 1, 0]);
         assert_eq!(sweep.phases[0].runs.len(), 3);
-        assert_eq!(sweep.frame, Frame { height: 4, width: 4, channels: 3, before: 1, below: 1, right: 1 });
+        assert_eq!(sweep.frame, Frame { height: 4, width: 4, channels: 3, before: 1, below: 1, right: 1, gap: 0 });
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! A convolution with its weights, packed once, for inference: it runs on the thread that calls it.
 
-use super::pack::Packed;
 use super::plan::Phase;
 use super::tile::SweepGroup;
-use super::{ConvShape, Convolution};
+use super::{ConvShape, Convolution, SweepTiles, TilePlan, Weights, framed_for};
 use crate::kernels::Number;
 use crate::kernels::buffer::with_scratch;
 
@@ -11,11 +10,17 @@ use crate::kernels::buffer::with_scratch;
 #[derive(Debug)]
 pub struct PreparedConvolution<N: Number> {
     convolution: Convolution<N>,
-    /// The forward phase in windows, for pooling.
-    windows: Phase,
-    weights: Packed<N>,
+    windows: Windows,
+    weights: Weights<N>,
     bias: Vec<f32>,
     relu: bool,
+}
+
+/// The pixels of a forward sweep in the 2×2 windows that they are pooled in.
+#[derive(Debug)]
+enum Windows {
+    Vectors(Phase),
+    Tiles(TilePlan),
 }
 
 impl<N: Number> Convolution<N> {
@@ -27,7 +32,11 @@ impl<N: Number> Convolution<N> {
         assert_eq!(weights.len(), self.shape.weights_len(), "the weights have the length of their shape");
         assert!(bias.is_none_or(|bias| bias.len() == self.shape.outputs), "the bias has the length of its shape");
         let (weights, bias) = self.prepare_weights(weights, bias);
-        let windows = self.forward.phases[0].in_windows(&self.shape, self.forward.group);
+        let (rows, columns) = (self.shape.output_height(), self.shape.output_width());
+        let tiled = self.tiled.as_ref();
+        let tiled = tiled.and_then(|_| TilePlan::new(&self.forward, 1, [rows, columns], size_of::<N>(), true));
+        let windows = tiled
+            .map_or_else(|| Windows::Vectors(self.forward.phases[0].in_windows(&self.shape, self.forward.group)), Windows::Tiles);
         PreparedConvolution { convolution: self, windows, weights, bias, relu }
     }
 }
@@ -65,23 +74,19 @@ impl<N: Number> PreparedConvolution<N> {
             return;
         }
         for (x, to) in x.chunks(forward.group * input).zip(y.chunks_mut(forward.group * pooled)) {
-            with_scratch(|[frames, ..]| {
-                N::run(
-                    *level,
-                    SweepGroup {
-                        phase: &self.windows,
-                        index: 0,
-                        images: x.len() / input,
-                        from: self.convolution.framed(x, frames),
-                        weights: &self.weights,
-                        bias: &self.bias,
-                        resume: false,
-                        pool: true,
-                        relu: self.relu,
-                        to,
-                        channels: shape.outputs,
-                    },
-                );
+            let (images, bias, relu, channels) = (x.len() / input, self.bias.as_slice(), self.relu, shape.outputs);
+            with_scratch(|[frames, ..]| match (&self.windows, &self.weights) {
+                (Windows::Tiles(plan), Weights::Tiles(weights)) => {
+                    let from = N::halves(framed_for(plan, x, input, frames));
+                    let tiles = self.convolution.tiled().tiles;
+                    N::run(*level, SweepTiles { tiles, plan, images, from, weights, bias, relu, to, channels });
+                }
+                (Windows::Vectors(phase), Weights::Vectors(weights)) => {
+                    let from = self.convolution.framed(x, frames);
+                    let (index, resume, pool) = (0, false, true);
+                    N::run(*level, SweepGroup { phase, index, images, from, weights, bias, resume, pool, relu, to, channels });
+                }
+                _ => unreachable!("weights and windows are packed for the same makes"),
             });
         }
     }

@@ -5,6 +5,7 @@ use half::bf16;
 use proptest::prelude::*;
 
 use super::*;
+use crate::kernels::number::sealed::Number as _;
 use crate::kernels::reference::{assert_close, channel_sums, convolution, convolution_backward, largest, numbers, wide, windows};
 use crate::kernels::{Affine, NormGradient, Number, PoolShape, Pooled, gelu};
 
@@ -13,6 +14,8 @@ trait Tested: Number {
     /// Half a unit in the last place of a number near one, and some.
     const ROUNDING: f64;
     fn levels() -> Vec<Level>;
+    /// Every level without tiles, and with tiles where there are any: emulated, and by the machine's instructions.
+    fn makes() -> Vec<(Level, Option<Tiles>)>;
 }
 
 impl Tested for f32 {
@@ -21,6 +24,10 @@ impl Tested for f32 {
     fn levels() -> Vec<Level> {
         Level::available()
     }
+
+    fn makes() -> Vec<(Level, Option<Tiles>)> {
+        Self::levels().into_iter().map(|level| (level, None)).collect()
+    }
 }
 
 impl Tested for bf16 {
@@ -28,6 +35,13 @@ impl Tested for bf16 {
 
     fn levels() -> Vec<Level> {
         [Some(Level::best().for_half()), Level::half()].into_iter().flatten().collect()
+    }
+
+    fn makes() -> Vec<(Level, Option<Tiles>)> {
+        let tiles = [None, Some(Tiles::emulated()), Tiles::native()];
+        let native = tiles.into_iter().filter(|tiles| tiles.is_none_or(Tiles::is_native));
+        let best = native.map(|tiles| (bf16::best(), tiles));
+        best.chain([(Level::best().for_half(), None), (Level::best().for_half(), Some(Tiles::emulated()))]).collect()
     }
 }
 
@@ -52,6 +66,12 @@ fn shapes() -> impl Strategy<Value = ConvShape> {
             ConvShape { batch, height, width, inputs, outputs, kernel, stride, padding }.check().ok()
         },
     )
+}
+
+/// What a convolution is computed by.
+fn makes_of<N: Tested>(conv: &Convolution<N>) -> String {
+    let tiles = conv.tiled.as_ref().map(|tiled| tiled.tiles.name());
+    [Some(conv.level.name()), tiles].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 struct Case {
@@ -84,7 +104,7 @@ impl Case {
         expected: &[f64],
         tolerance: f64,
     ) {
-        let name = conv.level.name();
+        let name = &makes_of(conv);
         let [input, weights] = convolution_backward(&self.shape, &self.x, &self.weights, expected);
         let mut found = (vec![N::narrow(9.0); input.len()], vec![9.0; weights.len()], vec![9.0; self.shape.outputs]);
         let into = Gradients { input: Some(&mut found.0), weights: Some(&mut found.1), bias: Some(&mut found.2) };
@@ -96,8 +116,8 @@ impl Case {
     }
 
     fn each_level<N: Tested>(&self, check: impl Fn(&Convolution<N>)) {
-        for level in N::levels() {
-            check(&Convolution::with_level(self.shape, level).unwrap());
+        for (level, tiles) in N::makes() {
+            check(&Convolution::with_makes(self.shape, level, tiles).unwrap());
         }
     }
 
@@ -120,14 +140,14 @@ fn check_plain<N: Tested>(shape: ConvShape) {
     case.each_level::<N>(|conv| {
         let mut y = vec![N::narrow(9.0); expected.len()];
         conv.forward(&x, &case.weights, Some(&case.bias), false, &mut y);
-        assert_close(conv.level.name(), &floats(&y), &expected, tolerance);
+        assert_close(&makes_of(conv), &floats(&y), &expected, tolerance);
         case.check_backward(conv, &OutputGradient::Plain(&gradient), &wide(&numbers), TOLERANCE);
 
         conv.forward(&x, &case.weights, Some(&case.bias), true, &mut y);
-        assert_close(conv.level.name(), &floats(&y), &clipped, tolerance);
+        assert_close(&makes_of(conv), &floats(&y), &clipped, tolerance);
         let mut prepared = vec![N::narrow(9.0); y.len()];
         conv.clone().prepare(&case.weights, Some(&case.bias), true).run(&x, &mut prepared);
-        assert!(prepared == y, "{}: a prepared convolution gives the same bits", conv.level.name());
+        assert!(prepared == y, "{}: a prepared convolution gives the same bits", &makes_of(conv));
         let relu = OutputGradient::Relu { gradient: &gradient, output: &y };
         case.check_backward(conv, &relu, &masked, TOLERANCE);
     });
@@ -149,10 +169,10 @@ fn check_pool<N: Tested>(shape: ConvShape) {
     case.each_level::<N>(|conv| {
         let (mut y, mut choice) = (vec![N::narrow(9.0); expected.len()], vec![9; expected.len()]);
         conv.forward_pool(&x, &case.weights, Some(&case.bias), &mut y, &mut choice);
-        assert_close(conv.level.name(), &floats(&y), &expected, TOLERANCE.max(N::ROUNDING));
+        assert_close(&makes_of(conv), &floats(&y), &expected, TOLERANCE.max(N::ROUNDING));
         let mut prepared = vec![N::narrow(9.0); y.len()];
         conv.clone().prepare(&case.weights, Some(&case.bias), true).run_pool(&x, &mut prepared);
-        assert!(prepared == y, "{}: a prepared convolution gives the same bits", conv.level.name());
+        assert!(prepared == y, "{}: a prepared convolution gives the same bits", &makes_of(conv));
         let pooled = OutputGradient::ReluPool { gradient: &gradient, choice: &choice };
         case.check_backward(conv, &pooled, &spread, TOLERANCE);
     });
@@ -193,7 +213,7 @@ fn check_norm<N: Tested>(shape: ConvShape, relu: bool, pool: bool) {
     let images = narrow(&case.x);
     let rounded_once = |tolerance: f64| tolerance.max(N::ROUNDING);
     case.each_level::<N>(|conv| {
-        let name = conv.level.name();
+        let name = &makes_of(conv);
         let mut y = vec![N::narrow(9.0); x.len()];
         let moments = conv.forward_moments(&images, &case.weights, &mut y);
         assert_close(name, &floats(&y), &x, rounded_once(TOLERANCE));
@@ -251,7 +271,7 @@ fn check_norm<N: Tested>(shape: ConvShape, relu: bool, pool: bool) {
         }
         // A gradient that was rounded before it is multiplied and summed: compared with the exact backward of what was rounded.
         let mut rounded = vec![N::default(); x.len()];
-        let frame = &conv.backward.frame;
+        let frame = conv.backward_frames(1).0;
         let mut framed = vec![N::default(); shape.batch * frame.len() + 1 + N::PER_WORD];
         let all = OutputGradient::Norm(norm);
         all.fill(conv.level, &shape, (frame, all.for_rows(frame).as_ref()), 0..shape.batch, &mut framed);
@@ -368,9 +388,9 @@ fn with_gelu() {
 }
 
 /// The bits of everything a training step computes.
-fn step<N: Tested>(threads: usize) -> Vec<u32> {
+fn step<N: Tested>((level, tiles): (Level, Option<Tiles>), threads: usize) -> Vec<u32> {
     let case = Case::new(ConvShape { batch: 13, ..SHAPE });
-    let conv = Convolution::<N>::new(case.shape).unwrap();
+    let conv = Convolution::<N>::with_makes(case.shape, level, tiles).unwrap();
     let x = narrow(&case.x);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     pool.install(|| {
@@ -397,15 +417,28 @@ fn step<N: Tested>(threads: usize) -> Vec<u32> {
 }
 
 fn check_threads<N: Tested>() {
-    let one = step::<N>(1);
-    assert!(step::<N>(2) == one, "two threads give other bits than one");
-    assert!(step::<N>(3) == one, "three threads give other bits than one");
+    for make in N::makes() {
+        let one = step::<N>(make, 1);
+        assert!(step::<N>(make, 2) == one, "two threads give other bits than one: {make:?}");
+        assert!(step::<N>(make, 3) == one, "three threads give other bits than one: {make:?}");
+    }
 }
 
 #[test]
 fn results_are_the_same_bits_for_any_number_of_threads() {
     check_threads::<f32>();
     check_threads::<bf16>();
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+fn the_machines_tiles_give_the_bits_of_the_emulation() {
+    let Some(native) = Tiles::native() else {
+        eprintln!("skipped: this machine has no AMX");
+        return;
+    };
+    let level = bf16::best();
+    assert!(step::<bf16>((level, Some(native)), 2) == step::<bf16>((level, Some(Tiles::emulated())), 2));
 }
 
 #[test]

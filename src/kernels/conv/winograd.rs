@@ -39,7 +39,8 @@ impl<N: Number> WinogradConvolution<N> {
     /// Whether there is such an algorithm for a shape, and enough channels for it to pay.
     pub fn is_for(shape: &ConvShape) -> bool {
         let enough = 16;
-        shape.kernel == 3 && shape.stride == 1 && shape.inputs >= enough && shape.outputs >= enough
+        let pays = N::tiles().is_none(); // tiles do more than twice the products in the time of the transforms
+        pays && shape.kernel == 3 && shape.stride == 1 && shape.inputs >= enough && shape.outputs >= enough
     }
 
     /// Transforms and packs `weights`, `[outputs, inputs, 3, 3]`; `relu` makes negative outputs zero.
@@ -75,6 +76,7 @@ impl<N: Number> WinogradConvolution<N> {
             before: padding,
             below: padding + odd(shape.output_height()),
             right: padding + odd(shape.output_width()),
+            gap: 0,
         };
         // Whole tiles of the microkernel, which are of 6 or 12.
         let tiles = (CACHE / (POSITIONS * (inputs + outputs)) / 12 * 12).max(12);

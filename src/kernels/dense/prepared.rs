@@ -2,10 +2,11 @@
 //! convolutions.
 
 use crate::kernels::Number;
-use crate::kernels::buffer::with_scratch;
-use crate::kernels::conv::{ConvShape, Packed, Sweep, SweepGroup};
+use crate::kernels::buffer::{Buffer, with_scratch};
+use crate::kernels::conv::{ConvShape, Packed, Sweep, SweepGroup, SweepTiles, TilePlan, TileWeights};
 use crate::kernels::number::{each_vector, read, write};
-use crate::kernels::simd::{Level, Simd, Task};
+use crate::kernels::simd::{Level, Simd, Task, pair};
+use crate::kernels::tiles::{ROW, Tiles};
 
 /// Inputs that are summed before the next are begun, so that their weights stay in the second-level cache.
 const DEPTH: usize = 512;
@@ -21,7 +22,22 @@ pub struct PreparedDense<N: Number> {
     relu: bool,
     level: Level,
     bias: Vec<f32>,
-    pieces: Vec<Piece<N>>,
+    product: Product<N>,
+}
+
+#[derive(Debug)]
+struct Tiled {
+    tiles: Tiles,
+    plan: TilePlan,
+    weights: TileWeights,
+}
+
+#[derive(Debug)]
+enum Product<N: Number> {
+    /// In vectors, some of the inputs after the other.
+    Vectors(Vec<Piece<N>>),
+    /// In tiles, all at once: there each step reads as many weights as one row of the second-level cache gives meanwhile.
+    Tiles(Box<Tiled>),
 }
 
 /// Some of the inputs.
@@ -44,7 +60,19 @@ impl<N: Number> PreparedDense<N> {
         if inputs == 0 || outputs == 0 {
             return None;
         }
-        let level = N::best();
+        Some(Self::with_makes(inputs, outputs, weights, bias, relu, N::best(), N::tiles()))
+    }
+
+    /// The same on the given vectors and tiles.
+    pub(crate) fn with_makes(
+        inputs: usize,
+        outputs: usize,
+        weights: &[f32],
+        bias: Option<&[f32]>,
+        relu: bool,
+        level: Level,
+        tiles: Option<Tiles>,
+    ) -> Self {
         let mut padded = bias.unwrap_or_default().to_vec();
         padded.resize(outputs + 64, 0.0);
         let piece = |start: usize| {
@@ -59,8 +87,22 @@ impl<N: Number> PreparedDense<N> {
             let transposed: Vec<f32> = columns.map(|at| weights[at]).collect();
             Piece { start, weights: Packed::new(level, &shape, &sweep, &transposed, false), sweep }
         };
-        let pieces = (0..inputs).step_by(DEPTH).map(piece).collect();
-        Some(Self { inputs, outputs, relu, level, bias: padded, pieces })
+        let product = match tiles {
+            Some(tiles) => {
+                let row = ROW / size_of::<N>();
+                let plan = TilePlan::of_rows(ROWS, inputs, inputs.next_multiple_of(row) * size_of::<N>(), size_of::<N>());
+                let weight = |input: usize, output: usize| {
+                    if input < inputs { half::bf16::from_f32(weights[input * outputs + output]) } else { half::bf16::ZERO }
+                };
+                let packed = TileWeights::new(&plan, outputs, |step, word, output| {
+                    let first = step * row + 2 * word;
+                    pair(weight(first, output), weight(first + 1, output))
+                });
+                Product::Tiles(Box::new(Tiled { tiles, plan, weights: packed }))
+            }
+            None => Product::Vectors((0..inputs).step_by(DEPTH).map(piece).collect()),
+        };
+        Self { inputs, outputs, relu, level, bias: padded, product }
     }
 
     /// Numbers in a row that goes in.
@@ -81,31 +123,47 @@ impl<N: Number> PreparedDense<N> {
         let Self { inputs, outputs, .. } = *self;
         assert!(x.len().is_multiple_of(inputs), "there are whole rows");
         assert_eq!(y.len(), x.len() / inputs * outputs, "there is an output for each row");
-        let group = self.pieces[0].sweep.group;
-        for (x, y) in x.chunks(group * inputs).zip(y.chunks_mut(group * outputs)) {
-            with_scratch(|[rows, ..]| {
-                // A word that ends a row reads one number more.
-                let rows = rows.of::<N>(x.len() + N::PER_WORD);
-                N::run(self.level, Narrow { x, rows: &mut *rows });
-                for Piece { start, sweep, weights } in &self.pieces {
-                    N::run(
-                        self.level,
-                        SweepGroup {
-                            phase: &sweep.phases[0],
-                            index: 0,
-                            images: x.len() / inputs,
-                            from: &rows[*start..],
-                            weights,
-                            bias: &self.bias,
-                            resume: *start > 0,
-                            pool: false,
-                            relu: self.relu && start + DEPTH >= inputs,
-                            to: &mut *y,
-                            channels: outputs,
-                        },
-                    );
+        for (x, y) in x.chunks(ROWS * inputs).zip(y.chunks_mut(ROWS * outputs)) {
+            with_scratch(|[rows, ..]| match &self.product {
+                Product::Vectors(pieces) => self.run_pieces(pieces, x, rows, y),
+                Product::Tiles(tiled) => {
+                    let Tiled { tiles, plan, weights } = &**tiled;
+                    let apart = plan.frame.channels;
+                    let images = x.len() / inputs;
+                    let rows = rows.of::<N>(plan.bytes(images)[1] / size_of::<N>());
+                    for (x, to) in x.chunks_exact(inputs).zip(rows.chunks_exact_mut(apart)) {
+                        N::run(self.level, Narrow { x, rows: to });
+                    }
+                    let (from, bias, relu, channels) = (N::halves(rows), &self.bias, self.relu, outputs);
+                    let tiles = *tiles;
+                    N::run(self.level, SweepTiles { tiles, plan, images, from, weights, bias, relu, to: y, channels });
                 }
             });
+        }
+    }
+
+    fn run_pieces(&self, pieces: &[Piece<N>], x: &[f32], rows: &mut Buffer, y: &mut [f32]) {
+        let Self { inputs, outputs, .. } = *self;
+        // A word that ends a row reads one number more.
+        let rows = rows.of::<N>(x.len() + N::PER_WORD);
+        N::run(self.level, Narrow { x, rows: &mut *rows });
+        for Piece { start, sweep, weights } in pieces {
+            N::run(
+                self.level,
+                SweepGroup {
+                    phase: &sweep.phases[0],
+                    index: 0,
+                    images: x.len() / inputs,
+                    from: &rows[*start..],
+                    weights,
+                    bias: &self.bias,
+                    resume: *start > 0,
+                    pool: false,
+                    relu: self.relu && start + DEPTH >= inputs,
+                    to: &mut *y,
+                    channels: outputs,
+                },
+            );
         }
     }
 }

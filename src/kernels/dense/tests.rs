@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::kernels::Number;
+use crate::kernels::Tiles;
 use crate::kernels::reference::{assert_close, channel_sums, numbers, wide};
 
 /// a · b, of `rows` × `depth` and `depth` × `columns`, each read through its own index.
@@ -80,14 +81,17 @@ fn check_prepared<N: Number>(rows: usize, inputs: usize, outputs: usize, toleran
             (sum + f64::from(bias[output])).max(0.0)
         }));
     }
-    let layer = PreparedDense::<N>::new(inputs, outputs, &weights, Some(&bias), true).expect("it has inputs and outputs");
-    let mut y = vec![9.0; rows * outputs];
-    layer.run(&x, &mut y);
-    assert_close("rows together", &y, &expected, tolerance);
-    let mut alone = vec![9.0; outputs];
-    for (x, y) in x.chunks_exact(inputs).zip(y.chunks_exact(outputs)) {
-        layer.run(x, &mut alone);
-        assert_eq!(alone, y, "a row alone gives the same bits");
+    let emulated = (N::PER_WORD == 2).then(Tiles::emulated);
+    for tiles in [None, emulated] {
+        let layer = PreparedDense::<N>::with_makes(inputs, outputs, &weights, Some(&bias), true, N::best(), tiles);
+        let mut y = vec![9.0; rows * outputs];
+        layer.run(&x, &mut y);
+        assert_close("rows together", &y, &expected, tolerance);
+        let mut alone = vec![9.0; outputs];
+        for (x, y) in x.chunks_exact(inputs).zip(y.chunks_exact(outputs)) {
+            layer.run(x, &mut alone);
+            assert_eq!(alone, y, "a row alone gives the same bits");
+        }
     }
 }
 

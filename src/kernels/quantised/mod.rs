@@ -9,16 +9,19 @@
 
 mod scale;
 mod tile;
+mod tiled;
 mod weights;
 
 pub use scale::{Quantisation, interleave, quantise};
 pub use tile::Target;
 
 use self::tile::SweepBytes;
+use self::tiled::{SweepByteTiles, Tiled};
 use self::weights::{WORD, Weights};
 use super::buffer::{Buffer, with_scratch};
-use super::conv::{ConvShape, Frame, Phase, ShapeError, Sweep};
+use super::conv::{ConvShape, Frame, Phase, ShapeError, Sweep, TilePlan};
 use super::simd::ByteLevel;
+use super::tiles::Tiles;
 
 /// What a [`QuantisedConvolution`] is made of.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +66,8 @@ pub struct QuantisedConvolution {
     phase: Phase,
     group: usize,
     weights: Weights,
+    /// The same in tiles, where tiles multiply it.
+    tiled: Option<Tiled>,
     /// What sums are multiplied with: to become bytes, or numbers.
     scales: Vec<f32>,
     /// The byte that stands for 0 in each input channel.
@@ -81,14 +86,19 @@ impl QuantisedConvolution {
     /// # Panics
     /// When a slice does not have the length of its shape, or bytes are to come out whose zero is not 0 or without ReLU.
     pub fn new(shape: ConvShape, layer: QuantisedLayer<'_>) -> Result<Self, QuantisedError> {
-        Self::with_level(shape, layer, ByteLevel::best())
+        Self::with_makes(shape, layer, ByteLevel::best(), Tiles::best())
     }
 
-    /// The same on the given vectors.
+    /// The same on the given vectors and tiles.
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn with_level(shape: ConvShape, layer: QuantisedLayer<'_>, level: ByteLevel) -> Result<Self, QuantisedError> {
+    pub(crate) fn with_makes(
+        shape: ConvShape,
+        layer: QuantisedLayer<'_>,
+        level: ByteLevel,
+        tiles: Option<Tiles>,
+    ) -> Result<Self, QuantisedError> {
         let shape = shape.check()?;
         let QuantisedLayer { weights, bias, input, mean, output, relu, pool } = layer;
         assert_eq!(weights.len(), shape.weights_len(), "the weights have the length of their shape");
@@ -101,19 +111,26 @@ impl QuantisedConvolution {
         } else if input.iter().any(|input| input.padding().is_none()) {
             return Err(QuantisedError::Padding);
         }
-        let Sweep { frame, group, phases, .. } = Sweep::forward(&shape, WORD);
+        let sweep = Sweep::forward(&shape, WORD);
+        let size = [shape.output_height(), shape.output_width()];
+        let plan = tiles.and_then(|tiles| Some((tiles, TilePlan::new(&sweep, shape.stride, size, 1, pool)?)));
+        let Sweep { frame, group, phases, .. } = sweep;
         let mut phase = phases.into_iter().next().expect("a forward sweep has one phase");
-        let weights = Weights::new(level, &shape, &phase, weights, bias, input, mean).ok_or(QuantisedError::Range)?;
-        if pool {
-            phase = phase.in_windows(&shape, group);
-        }
+        let mut weights = Weights::new(level, &shape, &phase, weights, bias, input, mean).ok_or(QuantisedError::Range)?;
         let scales: Vec<f32> = weights.scales.iter().map(|scale| output.map_or(*scale, |output| scale / output.scale)).collect();
         // A product that left 32 bits could not become a byte.
         if output.is_some() && !scales.iter().all(|scale| *scale < 1.0) {
             return Err(QuantisedError::Range);
         }
+        let tiled = plan.map(|(tiles, plan)| Tiled::new(tiles, plan, &phase, (&weights, level.lanes()), &scales, shape.outputs));
+        if tiled.is_some() {
+            weights.words = Vec::new(); // packed anew
+        }
+        if pool {
+            phase = phase.in_windows(&shape, group);
+        }
         let to_bytes = output.is_some();
-        Ok(Self { shape, level, frame, phase, group, weights, scales, padding, to_bytes, relu, pool })
+        Ok(Self { shape, level, frame, phase, group, weights, tiled, scales, padding, to_bytes, relu, pool })
     }
 
     /// Its shape; the batch is the most images that are worked on together.
@@ -141,18 +158,24 @@ impl QuantisedConvolution {
             return;
         }
         for (x, to) in x.chunks(self.group * input).zip(y.chunks_mut(self.group * output)) {
-            with_scratch(|[frames, ..]| {
-                self.level.run(SweepBytes {
+            let (images, relu, channels) = (x.len() / input, self.relu, self.shape.outputs);
+            with_scratch(|[frames, ..]| match &self.tiled {
+                Some(layer) => {
+                    let from = frames.of::<u8>(layer.plan.bytes(images)[1]);
+                    self.frame_images(&layer.plan.frame, x, from);
+                    self.level.run(SweepByteTiles { layer, images, from, relu, to, channels });
+                }
+                None => self.level.run(SweepBytes {
                     phase: &self.phase,
-                    images: x.len() / input,
+                    images,
                     from: self.framed(x, frames),
                     weights: &self.weights,
                     scales: &self.scales,
                     pool: self.pool,
-                    relu: self.relu,
+                    relu,
                     to,
-                    channels: self.shape.outputs,
-                });
+                    channels,
+                }),
             });
         }
     }
@@ -163,9 +186,15 @@ impl QuantisedConvolution {
         if frame.is_bare() && self.phase.is_whole(WORD) {
             return x;
         }
-        let line = frame.width * frame.channels;
         let images = x.len() / self.shape.input_image();
         let frames = frames.of::<u8>(images * frame.len() + WORD);
+        self.frame_images(frame, x, frames);
+        frames
+    }
+
+    /// Writes the images into their frames.
+    fn frame_images(&self, frame: &Frame, x: &[u8], frames: &mut [u8]) {
+        let line = frame.width * frame.channels;
         pad(&self.padding, frames);
         for (x, to) in x.chunks_exact(self.shape.input_image()).zip(frames.chunks_exact_mut(frame.len())) {
             let rows = to.chunks_exact_mut(frame.columns() * frame.channels).skip(frame.before);
@@ -173,7 +202,6 @@ impl QuantisedConvolution {
                 to[frame.before * frame.channels..][..line].copy_from_slice(x);
             }
         }
-        frames
     }
 }
 

@@ -17,13 +17,22 @@ struct Case {
     pool: bool,
 }
 
+type Make = (ByteLevel, Option<Tiles>);
+
+/// All vectors of this machine, without tiles, with emulated ones, and with the machine's if it has them.
+fn makes() -> Vec<Make> {
+    let tiles = [Some(None), Some(Some(Tiles::emulated())), Tiles::native().map(Some)];
+    let tiles: Vec<Option<Tiles>> = tiles.into_iter().flatten().collect();
+    ByteLevel::available().into_iter().flat_map(|level| tiles.iter().map(move |tiles| (level, *tiles))).collect()
+}
+
 const STEP: f32 = 1.0 / 64.0;
 const SCALE: f32 = 0.5;
 /// What a byte that comes out stands for: small sums fill it, large ones are cut off.
 const OUTPUT: f32 = 4.7;
 
 impl Case {
-    fn layer(&self, level: ByteLevel, output: Option<Quantisation>, relu: bool) -> QuantisedConvolution {
+    fn layer(&self, (level, tiles): Make, output: Option<Quantisation>, relu: bool) -> QuantisedConvolution {
         let weights: Vec<f32> = self.weights.iter().map(|weight| f32::from(*weight) * STEP).collect();
         let bias: Vec<f32> = self.bias.iter().map(|bias| *bias as f32 * STEP * SCALE).collect();
         let input: Vec<Quantisation> =
@@ -32,7 +41,7 @@ impl Case {
         let mean = vec![3.0; self.shape.inputs];
         let layer =
             QuantisedLayer { weights: &weights, bias: Some(&bias), input: &input, mean: &mean, output, relu, pool: self.pool };
-        QuantisedConvolution::with_level(self.shape, layer, level).unwrap()
+        QuantisedConvolution::with_makes(self.shape, layer, level, tiles).unwrap()
     }
 
     /// The sums of all pixels, or the largest of each 2×2 window, `[N, H', W', outputs]`.
@@ -105,15 +114,15 @@ proptest! {
         let numbers: Vec<f32> = sums.iter().map(|sum| *sum as f32 * factor).collect();
         let positive: Vec<f32> = numbers.iter().map(|number| number.max(0.0)).collect();
         let bytes: Vec<u8> = sums.iter().map(|sum| (*sum as f32 * (factor / OUTPUT)).round_ties_even() as u8).collect();
-        for level in ByteLevel::available() {
+        for make in makes() {
             let mut found = vec![0; sums.len()];
-            case.layer(level, Some(output), true).run(&case.x, &mut found);
-            prop_assert_eq!(&found, &bytes, "{}", level.name());
+            case.layer(make, Some(output), true).run(&case.x, &mut found);
+            prop_assert_eq!(&found, &bytes, "{:?}", make);
             let mut found = vec![0.0f32; sums.len()];
-            case.layer(level, None, false).run(&case.x, &mut found);
-            prop_assert_eq!(&found, &numbers, "{}", level.name());
-            case.layer(level, None, true).run(&case.x, &mut found);
-            prop_assert_eq!(&found, &positive, "{}", level.name());
+            case.layer(make, None, false).run(&case.x, &mut found);
+            prop_assert_eq!(&found, &numbers, "{:?}", make);
+            case.layer(make, None, true).run(&case.x, &mut found);
+            prop_assert_eq!(&found, &positive, "{:?}", make);
         }
     }
 

@@ -81,6 +81,11 @@ impl Weights {
         Some(packed)
     }
 
+    /// The weights of a word and an output channel, packed for vectors of so many lanes.
+    pub(super) fn word(&self, lanes: usize, word: usize, output: usize) -> i32 {
+        self.words[self.place(lanes, word, output)]
+    }
+
     /// Where the weights of a word and an output channel lie.
     fn place(&self, lanes: usize, word: usize, output: usize) -> usize {
         let block = self.blocks.iter().rfind(|block| block.start <= output).expect("the first block starts at 0");

@@ -33,6 +33,8 @@ pub trait Bytes: Copy + Send + Sync + 'static {
     fn dot(self, sums: Self::Words, bytes: Self::Words, weights: Self::Words) -> Self::Words;
     /// The larger of each lane.
     fn max(self, a: Self::Words, b: Self::Words) -> Self::Words;
+    /// a + b of each lane, which must not leave 32 bits.
+    fn add(self, a: Self::Words, b: Self::Words) -> Self::Words;
     /// Sum · scale of each lane as `f32`, and zeros.
     ///
     /// # Safety
@@ -182,6 +184,11 @@ impl Bytes for Portable {
     }
 
     #[inline(always)]
+    fn add(self, a: [i32; 4], b: [i32; 4]) -> [i32; 4] {
+        [0, 1, 2, 3].map(|lane| a[lane].wrapping_add(b[lane]))
+    }
+
+    #[inline(always)]
     fn max(self, a: [i32; 4], b: [i32; 4]) -> [i32; 4] {
         [0, 1, 2, 3].map(|lane| a[lane].max(b[lane]))
     }
@@ -280,6 +287,12 @@ mod x86 {
         fn dot(self, sums: __m512i, bytes: __m512i, weights: __m512i) -> __m512i {
             // SAFETY: `self` proves VNNI.
             unsafe { _mm512_dpbusd_epi32(sums, bytes, weights) }
+        }
+
+        #[inline(always)]
+        fn add(self, a: __m512i, b: __m512i) -> __m512i {
+            // SAFETY: `self` proves AVX-512.
+            unsafe { _mm512_add_epi32(a, b) }
         }
 
         #[inline(always)]
@@ -389,6 +402,12 @@ mod x86 {
                 let odd = _mm256_madd_epi16(_mm256_srli_epi16::<8>(bytes), _mm256_srai_epi16::<8>(weights));
                 _mm256_add_epi32(sums, _mm256_add_epi32(even, odd))
             }
+        }
+
+        #[inline(always)]
+        fn add(self, a: __m256i, b: __m256i) -> __m256i {
+            // SAFETY: `self` proves AVX2.
+            unsafe { _mm256_add_epi32(a, b) }
         }
 
         #[inline(always)]

@@ -115,6 +115,19 @@ pub trait Simd: Copy + Send + Sync + 'static {
         }
     }
 
+    /// Writes `LANES` rows of as many words as columns: word c of row r to row c, word r.
+    ///
+    /// # Safety
+    /// `from` must be valid for reading `LANES` rows of `LANES` words, `from_step` words apart, and `to` for writing as many, `to_step`
+    /// apart.
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const u32, from_step: usize, to: *mut u32, to_step: usize) {
+        for (row, column) in (0..Self::LANES).flat_map(|row| (0..Self::LANES).map(move |column| (row, column))) {
+            // SAFETY: the caller vouches for both places.
+            unsafe { to.add(column * to_step + row).write(from.add(row * from_step + column).read()) };
+        }
+    }
+
     /// The lanes of a vector, and zeros.
     #[inline(always)]
     fn lanes_of(self, vector: Self::Vector) -> [f32; MOST_LANES] {
@@ -309,6 +322,28 @@ mod tests {
                     let expected = if lane < count { (lane as f32 - 1.0).max(0.0) * 3.0 } else { 0.0 };
                     assert_eq!(to[(2 + count) * lanes + lane], expected, "{} lane {lane} of {count}", level.name());
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_become_columns() {
+        struct Transpose<'a>(&'a [u32], &'a mut [u32]);
+        impl Task for Transpose<'_> {
+            type Output = ();
+            #[inline(always)]
+            fn run<S: Simd>(self, simd: S) {
+                assert!(self.0.len() >= 19 * S::LANES && self.1.len() >= 17 * S::LANES);
+                // SAFETY: both hold `LANES` rows, as just checked.
+                unsafe { simd.transpose(self.0.as_ptr(), 19, self.1.as_mut_ptr(), 17) }
+            }
+        }
+        let from: Vec<u32> = (0..19 * 16).map(|at| 0x7f80_0000 + at).collect(); // bits that are no number stay, too
+        for level in Level::available() {
+            let mut to = vec![0; 17 * 16];
+            level.run(Transpose(&from, &mut to));
+            for (row, column) in (0..level.lanes()).flat_map(|row| (0..level.lanes()).map(move |column| (row, column))) {
+                assert_eq!(to[17 * column + row], from[19 * row + column], "{}: row {row}, column {column}", level.name());
             }
         }
     }

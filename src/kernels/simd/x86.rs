@@ -161,6 +161,48 @@ impl<const HALF: bool> Simd for Avx512<HALF> {
     }
 
     #[inline(always)]
+    unsafe fn transpose(self, from: *const u32, from_step: usize, to: *mut u32, to_step: usize) {
+        // SAFETY: `self` proves AVX-512; the caller vouches for 16 rows of 16 words on both sides, of any alignment.
+        unsafe {
+            let mut rows = [_mm512_setzero_si512(); 16];
+            for (index, row) in rows.iter_mut().enumerate() {
+                *row = _mm512_loadu_si512(from.add(index * from_step).cast());
+            }
+            // Words, then pairs of words, then quarters of vectors change places.
+            let mut other = rows;
+            for pair in 0..8 {
+                let [a, b] = [rows[2 * pair], rows[2 * pair + 1]];
+                other[2 * pair] = _mm512_unpacklo_epi32(a, b);
+                other[2 * pair + 1] = _mm512_unpackhi_epi32(a, b);
+            }
+            for four in 0..4 {
+                let [a, b, c, d] = [other[4 * four], other[4 * four + 1], other[4 * four + 2], other[4 * four + 3]];
+                rows[4 * four] = _mm512_unpacklo_epi64(a, c);
+                rows[4 * four + 1] = _mm512_unpackhi_epi64(a, c);
+                rows[4 * four + 2] = _mm512_unpacklo_epi64(b, d);
+                rows[4 * four + 3] = _mm512_unpackhi_epi64(b, d);
+            }
+            for row in 0..4 {
+                other[row] = _mm512_shuffle_i32x4::<0x88>(rows[row], rows[row + 4]);
+                other[row + 4] = _mm512_shuffle_i32x4::<0xdd>(rows[row], rows[row + 4]);
+                other[row + 8] = _mm512_shuffle_i32x4::<0x88>(rows[row + 8], rows[row + 12]);
+                other[row + 12] = _mm512_shuffle_i32x4::<0xdd>(rows[row + 8], rows[row + 12]);
+            }
+            for row in 0..4 {
+                let columns = [
+                    _mm512_shuffle_i32x4::<0x88>(other[row], other[row + 8]),
+                    _mm512_shuffle_i32x4::<0x88>(other[row + 4], other[row + 12]),
+                    _mm512_shuffle_i32x4::<0xdd>(other[row], other[row + 8]),
+                    _mm512_shuffle_i32x4::<0xdd>(other[row + 4], other[row + 12]),
+                ];
+                for (index, column) in columns.into_iter().enumerate() {
+                    _mm512_storeu_si512(to.add((row + 4 * index) * to_step).cast(), column);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
     unsafe fn load_half(self, from: *const bf16, count: usize) -> __m512 {
         // SAFETY: `self` proves AVX-512 BW and VL; the mask keeps the load to the `count` ≤ 16 numbers that the caller vouches
         // for. A `bf16` is the upper half of an `f32`.

@@ -249,6 +249,16 @@ pub fn has_half() -> bool {
     kernels::Level::half().is_some()
 }
 
+/// Whether this machine's instructions for `bf16` are faster than those for float32.
+pub fn half_pays() -> bool {
+    kernels::Worth::here().half_pays()
+}
+
+/// The instructions that multiply `bf16`, or float32, for people.
+pub fn instructions(half: bool) -> &'static str {
+    kernels::instructions(half)
+}
+
 /// Dense layer and perhaps ReLU: `x` is `[N, inputs]`, `weight` `[inputs, outputs]`, `bias` `[outputs]`.
 ///
 /// # Panics
@@ -261,11 +271,6 @@ pub fn dense(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>, activatio
         Activation::Gelu => activate(Tensor::from_dispatch(y), activation),
         Activation::None | Activation::Relu => Tensor::from_dispatch(y),
     }
-}
-
-/// The name of the instructions that the kernels use on this machine, for reports.
-pub fn instructions() -> &'static str {
-    kernels::Level::best().name()
 }
 
 /// What a normalisation does itself, and what must follow it apart: GELU, and a pool after that.

@@ -21,7 +21,7 @@ use crate::data::ImageShape;
 use crate::graph::{ModelRef, StageId};
 use crate::nn::{ModelOptions, Normalisation};
 use crate::spec::Spec;
-use crate::train::{OptimizerOptions, Precision, TrainOptions, TrainSettings};
+use crate::train::{OptimizerOptions, TrainOptions, TrainSettings};
 use crate::tune::{Parameters, TuneOptions};
 
 pub use self::needs::{Budget, Need, Needs};
@@ -294,7 +294,7 @@ impl Estimator<'_> {
         let kept = 1 + u64::from(settings.average.is_some()) + u64::from(data.validation.is_some());
         let pixels = data.shape.pixels() as u64;
         let batch = counts.map_or(u64::MAX, |counts| counts.all()).min(settings.batch_size.get() as u64).max(1);
-        let number = if settings.precision == Precision::Bf16 { SINGLE / 2 } else { SINGLE };
+        let number = if settings.precision.is_half() { SINGLE / 2 } else { SINGLE };
         let features = product([batch, product([sizes.maps + sizes.passing, number]) + product([sizes.vectors, SINGLE])]);
         let predicted = product([self.threads, TOGETHER, sizes.given + 2 * pixels, SINGLE]);
         let framed = product([self.threads, sizes.framed, SINGLE, 2]);

@@ -169,9 +169,8 @@ fn remarks(train: &Value) -> Vec<Fact> {
             format!("on both parts, lost by divergence: {how}; this is the first, on the training part alone"),
         );
     }
-    let (wanted, had) = (plain(&train["settings"]["precision"]), plain(&train["precision"]));
-    if !train["precision"].is_null() && wanted != had {
-        say("Computed in", format!("{had}: the machine has no instructions for {wanted}"));
+    if let (Some(precision), Some(instructions)) = (train["precision"].as_str(), train["instructions"].as_str()) {
+        say("Computed in", format!("{precision} ({instructions})"));
     }
     remarks
 }
