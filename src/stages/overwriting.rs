@@ -3,7 +3,7 @@
 //! the place of a folder is refused here too, and not after hours of training.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::folders_of_files;
 use super::kind::StageKind;
@@ -70,6 +70,9 @@ pub(super) fn check(spec: &Spec<StageKind>, file: &Path, problems: &mut Problems
 /// What a stage writes where its options say, each with the option.
 fn outputs<'a>(spec: &Spec<StageKind>, stage: &'a StageSpec<StageKind>) -> Vec<(&'a StageId, &'static str, Claim)> {
     let StageKind::Score(options) = &stage.kind else { return Vec::new() };
+    if options.output.components().any(|part| part == Component::ParentDir) {
+        return Vec::new(); // refused for that
+    }
     let at = |option, what: &str, path: &Path| (&stage.id, option, Claim::written(what, spec.artifacts.join(path)));
     let manifest = at("output", "the manifest", &Manifest::path(&options.output));
     let rejects = options.rejects.as_deref().map(|path| at("rejects", "the list of rejects", path));

@@ -350,7 +350,7 @@ artifacts: /"#;
         "class 2 has no name",
         "`use: 3`",
         "`labels.txt`",
-        "`top_k`",
+        "99 most probable classes",
         "the whole file system",
     ] {
         assert!(found.iter().any(|problem| problem.message.contains(expected)), "{expected} is not in\n{found}");
