@@ -211,7 +211,7 @@ fn norms<N: Precision>(criterion: &mut Criterion) {
 
 fn dense(criterion: &mut Criterion) {
     for (inputs, outputs) in [(3136, 128), (1152, 128), (128, 10)] {
-        let shape = DenseShape { batch: BATCH, inputs, outputs };
+        let shape = DenseShape { batch: BATCH, inputs, outputs, half: false };
         let (x, weights) = (numbers(BATCH * inputs), numbers(inputs * outputs));
         let (bias, gradient) = (numbers(outputs), numbers(BATCH * outputs));
         let (mut y, mut input, mut weight) = (gradient.clone(), x.clone(), weights.clone());
@@ -267,8 +267,8 @@ impl Network {
         }
         let [hidden, last] = &self.dense;
         let x = to_single(x).flatten::<2>(1, 3);
-        let x = dense_layer(x, hidden.weight.val(), hidden.bias.as_ref().map(Param::val), Activation::Relu);
-        dense_layer(x, last.weight.val(), last.bias.as_ref().map(Param::val), Activation::None)
+        let x = dense_layer(x, hidden.weight.val(), hidden.bias.as_ref().map(Param::val), Activation::Relu, half);
+        dense_layer(x, last.weight.val(), last.bias.as_ref().map(Param::val), Activation::None, half)
     }
 }
 

@@ -69,6 +69,8 @@ pub(super) enum Mode<'a> {
         seed: Seed,
         /// Receives the statistics of every batch normalisation, in the order of the layers.
         statistics: &'a mut Vec<Statistics>,
+        /// Whether products may be of `bf16`.
+        half: bool,
     },
 }
 

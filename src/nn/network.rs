@@ -109,7 +109,7 @@ impl Network {
     /// `[N, H, W, C]`, pixels 0–255 → `[N, classes]`.
     pub fn forward_training(&mut self, images: Tensor<4>, seed: Seed) -> Tensor<2> {
         let mut statistics = Vec::new();
-        let logits = self.run(images, &mut Mode::Training { seed, statistics: &mut statistics });
+        let logits = self.run(images, &mut Mode::Training { seed, statistics: &mut statistics, half: self.half });
         let mut statistics = statistics.into_iter();
         self.layers.iter_mut().for_each(|layer| layer.update(&mut statistics));
         logits

@@ -7,6 +7,7 @@ mod images;
 mod memory;
 mod outputs;
 mod pipelines;
+mod precision;
 mod runs;
 mod safekeeping;
 mod scoring;

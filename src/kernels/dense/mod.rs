@@ -1,13 +1,17 @@
-//! Dense layers: matrix products of whole batches, by the `gemm` crate.
+//! Dense layers: matrix products of whole batches, by the `gemm` crate, or in tiles of `bf16`.
 //!
 //! Each number is summed by one thread in an order that depends on the sizes alone.
 
 mod prepared;
+mod tiled;
 
 use gemm::Parallelism;
+use half::bf16;
 use rayon::prelude::*;
 
 pub use prepared::PreparedDense;
+
+use super::number::sealed::Number as _;
 
 /// A dense layer of one shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +22,12 @@ pub struct DenseShape {
     pub inputs: usize,
     /// Numbers in a row that comes out.
     pub outputs: usize,
+    /// Whether numbers may be rounded to `bf16` before they are multiplied, where the machine multiplies those in tiles. Sums are `f32`.
+    pub half: bool,
 }
+
+/// Products below which tiles are not worth packing for.
+const SMALL: usize = 1 << 18;
 
 impl DenseShape {
     /// Operations of a forward pass: two for each multiply-add. Either gradient costs the same.
@@ -32,8 +41,8 @@ impl DenseShape {
     /// # Panics
     /// When a slice does not have the length of its shape.
     pub fn forward(&self, x: &[f32], weights: &[f32], bias: Option<&[f32]>, relu: bool, y: &mut [f32]) {
-        let Self { batch, inputs, outputs } = *self;
-        product(Matrix::rows(x, batch, inputs), Matrix::rows(weights, inputs, outputs), y);
+        let Self { batch, inputs, outputs, .. } = *self;
+        self.multiply(Matrix::rows(x, batch, inputs), Matrix::rows(weights, inputs, outputs), y);
         if bias.is_none() && !relu {
             return;
         }
@@ -53,8 +62,8 @@ impl DenseShape {
     /// # Panics
     /// When a slice does not have the length of its shape.
     pub fn input_gradient(&self, weights: &[f32], gradient: &[f32], to: &mut [f32]) {
-        let Self { batch, inputs, outputs } = *self;
-        product(Matrix::rows(gradient, batch, outputs), Matrix::rows(weights, inputs, outputs).transposed(), to);
+        let Self { batch, inputs, outputs, .. } = *self;
+        self.multiply(Matrix::rows(gradient, batch, outputs), Matrix::rows(weights, inputs, outputs).transposed(), to);
     }
 
     /// The gradient of the weights, `[inputs, outputs]`.
@@ -62,8 +71,17 @@ impl DenseShape {
     /// # Panics
     /// When a slice does not have the length of its shape.
     pub fn weight_gradient(&self, x: &[f32], gradient: &[f32], to: &mut [f32]) {
-        let Self { batch, inputs, outputs } = *self;
-        product(Matrix::rows(x, batch, inputs).transposed(), Matrix::rows(gradient, batch, outputs), to);
+        let Self { batch, inputs, outputs, .. } = *self;
+        self.multiply(Matrix::rows(x, batch, inputs).transposed(), Matrix::rows(gradient, batch, outputs), to);
+    }
+
+    /// `to` = a · b.
+    fn multiply(&self, a: Matrix<'_>, b: Matrix<'_>, to: &mut [f32]) {
+        let is_large = self.batch * self.inputs * self.outputs >= SMALL;
+        match bf16::tiles().filter(|_| self.half && is_large) {
+            Some(tiles) => tiled::product(tiles, bf16::best(), a, b, to),
+            None => product(a, b, to),
+        }
     }
 
     /// The gradient of the bias, `[outputs]`.

@@ -23,7 +23,7 @@ fn product_of(
 #[test]
 fn a_dense_layer_and_its_gradients_equal_their_definition() {
     for (batch, inputs, outputs) in [(1, 1, 1), (5, 7, 3), (17, 100, 300), (130, 64, 10)] {
-        let shape = DenseShape { batch, inputs, outputs };
+        let shape = DenseShape { batch, inputs, outputs, half: false };
         let (x, weights) = (numbers("x", batch * inputs), numbers("weights", inputs * outputs));
         let (bias, gradient) = (numbers("bias", outputs), numbers("gradient", batch * outputs));
 
@@ -52,7 +52,7 @@ fn a_dense_layer_and_its_gradients_equal_their_definition() {
 
 #[test]
 fn results_are_the_same_bits_for_any_number_of_threads() {
-    let shape = DenseShape { batch: 128, inputs: 3136, outputs: 128 };
+    let shape = DenseShape { batch: 128, inputs: 3136, outputs: 128, half: false };
     let (x, weights) = (numbers("x", 128 * 3136), numbers("weights", 3136 * 128));
     let gradient = numbers("gradient", 128 * 128);
     let bits = |threads: usize| {
@@ -103,4 +103,24 @@ fn prepared_layers_give_what_the_definition_does() {
         check_prepared::<half::bf16>(rows, inputs, outputs, 1e-5);
     }
     assert!(PreparedDense::<f32>::new(0, 3, &[], None, false).is_none());
+}
+
+#[test]
+fn products_in_tiles_are_those_of_the_definition() {
+    for (rows, depth, columns) in [(1, 1, 1), (33, 70, 17), (70, 33, 64), (5, 128, 100)] {
+        let (a, b) = (numbers("a", rows * depth), numbers("b", depth * columns));
+        let expected = product_of((rows, depth, columns), |row, k| a[row * depth + k], |k, column| b[k * columns + column]);
+        // Each matrix as it is, and as the transposed one of what lies the other way.
+        let turned = |numbers: &[f32], rows: usize, columns: usize| -> Vec<f32> {
+            (0..numbers.len()).map(|at| numbers[at % rows * columns + at / rows]).collect()
+        };
+        let (turned_a, turned_b) = (turned(&a, rows, depth), turned(&b, depth, columns));
+        let lefts = [Matrix::rows(&a, rows, depth), Matrix::rows(&turned_a, depth, rows).transposed()];
+        let rights = [Matrix::rows(&b, depth, columns), Matrix::rows(&turned_b, columns, depth).transposed()];
+        for (left, right) in lefts.into_iter().flat_map(|left| rights.map(|right| (left, right))) {
+            let mut to = vec![9.0; rows * columns];
+            tiled::product(Tiles::emulated(), half::bf16::best(), left, right, &mut to);
+            assert_close("in tiles", &to, &expected, 1e-5);
+        }
+    }
 }

@@ -12,6 +12,8 @@ use crate::kernels::{self, DenseShape};
 #[derive(Clone, Copy, Debug)]
 pub struct DenseBlock {
     pub(super) relu: bool,
+    /// Whether products may be of `bf16`.
+    pub(super) half: bool,
 }
 
 /// What [`DenseBlock`] saves: rows, weights, and the output if ReLU followed.
@@ -22,10 +24,10 @@ pub struct SavedDense {
     output: Option<FlexTensor>,
 }
 
-fn shape(x: &FlexTensor, weight: &FlexTensor) -> DenseShape {
+fn shape(x: &FlexTensor, weight: &FlexTensor, half: bool) -> DenseShape {
     let ([batch, inputs], [rows, outputs]) = (sizes(x), sizes(weight));
     assert_eq!(inputs, rows, "the weights are for rows of that length");
-    DenseShape { batch, inputs, outputs }
+    DenseShape { batch, inputs, outputs, half }
 }
 
 impl Operation<3> for DenseBlock {
@@ -33,7 +35,7 @@ impl Operation<3> for DenseBlock {
 
     fn forward(self, inputs: [FlexTensor; 3]) -> (FlexTensor, SavedDense) {
         let [x, weight, bias] = inputs.map(|input| input.to_contiguous());
-        let shape = shape(&x, &weight);
+        let shape = shape(&x, &weight, self.half);
         let y = memory::tensor([shape.batch, shape.outputs], |y| {
             shape.forward(numbers(&x), numbers(&weight), Some(numbers(&bias)), self.relu, y);
         });
@@ -43,7 +45,7 @@ impl Operation<3> for DenseBlock {
 
     fn backward(self, saved: SavedDense, gradient: FlexTensor, wanted: [bool; 3]) -> [Option<FlexTensor>; 3] {
         let SavedDense { x, weight, output } = saved;
-        let shape = shape(&x, &weight);
+        let shape = shape(&x, &weight, self.half);
         let mut gradient = gradient.to_contiguous();
         if let Some(output) = output {
             gradient = memory::tensor([shape.batch, shape.outputs], |to| {

@@ -259,13 +259,14 @@ pub fn instructions(half: bool) -> &'static str {
     kernels::instructions(half)
 }
 
-/// Dense layer and perhaps ReLU: `x` is `[N, inputs]`, `weight` `[inputs, outputs]`, `bias` `[outputs]`.
+/// Dense layer and perhaps ReLU: `x` is `[N, inputs]`, `weight` `[inputs, outputs]`, `bias` `[outputs]`. With `half`, numbers are rounded to `bf16`
+/// before they are multiplied, where the machine is much faster so; all that goes in and comes out is float32.
 ///
 /// # Panics
 /// When the shapes do not fit each other or the device has no kernels.
-pub fn dense(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>, activation: Activation) -> Tensor<2> {
+pub fn dense(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>, activation: Activation, half: bool) -> Tensor<2> {
     let bias = bias.unwrap_or_else(|| Tensor::zeros([weight.dims()[1]], &weight.device()));
-    let block = dense::DenseBlock { relu: activation == Activation::Relu };
+    let block = dense::DenseBlock { relu: activation == Activation::Relu, half };
     let y = <Dispatch as Accelerated>::dense(x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch(), block);
     match activation {
         Activation::Gelu => activate(Tensor::from_dispatch(y), activation),

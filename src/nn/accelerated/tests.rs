@@ -229,7 +229,7 @@ fn dense_layers() {
     let rows = |inputs: &Inputs| inputs.x.clone().reshape([-1, 5]);
     let matrix = |inputs: &Inputs| inputs.weight.clone().reshape([5, 17]);
     for activation in [Activation::None, Activation::Relu, Activation::Gelu] {
-        let ours = |i: &Inputs| dense(rows(i), matrix(i), Some(i.vectors[0].clone()), activation);
+        let ours = |i: &Inputs| dense(rows(i), matrix(i), Some(i.vectors[0].clone()), activation, false);
         let theirs = |i: &Inputs| {
             let y = rows(i).matmul(matrix(i)) + i.vectors[0].clone().reshape([1, 17]);
             match activation {
@@ -240,7 +240,7 @@ fn dense_layers() {
         };
         check([3, 7, 5, 17, 1], 3, ours, theirs);
     }
-    check([3, 7, 5, 17, 1], 2, |i| dense(rows(i), matrix(i), None, Activation::None), |i| rows(i).matmul(matrix(i)));
+    check([3, 7, 5, 17, 1], 2, |i| dense(rows(i), matrix(i), None, Activation::None, false), |i| rows(i).matmul(matrix(i)));
 }
 
 #[test]

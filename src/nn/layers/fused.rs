@@ -23,7 +23,7 @@ pub(in crate::nn) fn forward(layers: &[LayerModule], mut features: Features, mod
         (features, taken) = match first {
             LayerModule::Conv(conv) => convolve(conv, after, features.into_map(), mode),
             LayerModule::BatchNorm(norm) => normalise(norm, after, features, mode),
-            LayerModule::Dense(layer) => connect(layer, after, features.into_vector()),
+            LayerModule::Dense(layer) => connect(layer, after, features.into_vector(), mode),
             LayerModule::Residual(residual) => (residual.fused(features, mode), 0),
             LayerModule::Stateless(layer) => (layer.operation.fused(features, mode), 0),
         };
@@ -73,9 +73,10 @@ fn normalise(norm: &BatchNormModule, after: &[LayerModule], features: Features, 
 }
 
 /// A dense layer with the activation that follows it, and how many layers that was.
-fn connect(layer: &DenseModule, after: &[LayerModule], x: Tensor<2>) -> (Features, usize) {
+fn connect(layer: &DenseModule, after: &[LayerModule], x: Tensor<2>, mode: &Mode<'_>) -> (Features, usize) {
     let (activation, taken) = activation_of(after);
-    (Features::Vector(dense(x, layer.weight.val(), layer.bias.as_ref().map(Param::val), activation)), taken)
+    let half = matches!(mode, Mode::Training { half: true, .. });
+    (Features::Vector(dense(x, layer.weight.val(), layer.bias.as_ref().map(Param::val), activation, half)), taken)
 }
 
 /// The activation and the pooling that a kernel can take over, and how many layers they are.
