@@ -441,6 +441,25 @@ fn the_machines_tiles_give_the_bits_of_the_emulation() {
     assert!(step::<bf16>((level, Some(native)), 2) == step::<bf16>((level, Some(Tiles::emulated())), 2));
 }
 
+/// What a tile reads beyond a window is multiplied by zero, which is no zero if it is not a number: it must not be another image's.
+#[test]
+fn an_image_that_is_not_of_numbers_leaves_its_neighbours_alone() {
+    for (kernel, inputs, size) in [(1, 5, 4), (3, 5, 4), (3, 64, 4), (2, 33, 2)] {
+        let shape = ConvShape { batch: 3, height: size, width: size, inputs, outputs: 20, kernel, stride: 1, padding: 0 };
+        let shape = ConvShape { height: size.max(kernel), width: size.max(kernel), ..shape }.check().unwrap();
+        let case = Case::new(shape);
+        let mut x = narrow::<bf16>(&case.x);
+        x[shape.input_image()..2 * shape.input_image()].fill(bf16::NAN);
+        for (level, tiles) in bf16::makes() {
+            let conv = Convolution::with_makes(shape, level, tiles).unwrap();
+            let mut y = vec![bf16::ZERO; shape.output_len()];
+            conv.prepare(&case.weights, Some(&case.bias), false).run(&x, &mut y);
+            let images: Vec<bool> = y.chunks(shape.output_image()).map(|y| y.iter().all(|y| y.is_finite())).collect();
+            assert_eq!(images, [true, false, true], "{shape:?} {level:?} {tiles:?}");
+        }
+    }
+}
+
 #[test]
 fn what_is_not_asked_for_is_not_written() {
     let case = Case::new(ConvShape { batch: 2, ..SHAPE });
