@@ -450,7 +450,7 @@ fn an_image_that_is_not_of_numbers_leaves_its_neighbours_alone() {
         let case = Case::new(shape);
         let mut x = narrow::<bf16>(&case.x);
         x[shape.input_image()..2 * shape.input_image()].fill(bf16::NAN);
-        for (level, tiles) in bf16::makes() {
+        for (level, tiles) in bf16::makes().into_iter().filter(|(_, tiles)| tiles.is_some()) {
             let conv = Convolution::with_makes(shape, level, tiles).unwrap();
             let mut y = vec![bf16::ZERO; shape.output_len()];
             conv.prepare(&case.weights, Some(&case.bias), false).run(&x, &mut y);
