@@ -1,7 +1,8 @@
 //! Compute on slices: convolution, batch normalisation, activation, pooling and dense layers, forward and backward.
 //!
 //! Images are `[N, H, W, C]`: the channels of a pixel lie side by side, so that vectors run along them. Every kernel is written
-//! once and compiled for AVX-512, AVX2 and whatever the machine has (see [`Level`]); the best is chosen at run time. Work is cut
+//! once and compiled for AVX-512, AVX2 and whatever the machine has (see [`Level`]); the best is chosen at run time. Where tiles are
+//! switched on (see [`Tiles`]), convolutions and dense layers of `bf16` and of bytes are multiplied in them. Work is cut
 //! by shape alone and summed in a fixed order, so results are the same bits for any number of threads; they differ between
 //! [`Level`]s by rounding. All of the crate's `unsafe` is here.
 //!
