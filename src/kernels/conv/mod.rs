@@ -29,7 +29,7 @@ pub(crate) use plan::{Frame, Phase, Pixel, Run, Sweep};
 pub use prepared::PreparedConvolution;
 pub use shape::{ConvShape, ShapeError};
 pub(crate) use tile::SweepGroup;
-pub(crate) use tiled::{NOWHERE, Pixels, SweepTiles, TilePlan, TileWeights};
+pub(crate) use tiled::{Epilogue, Pixels, SweepTiles, TilePlan, TileWeights, sweep};
 pub use winograd::WinogradConvolution;
 
 use self::pack::unpack_sum;

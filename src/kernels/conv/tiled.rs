@@ -17,7 +17,7 @@ use crate::kernels::buffer::Lease;
 use crate::kernels::number::sealed::Number as _;
 use crate::kernels::pool::Fold;
 use crate::kernels::simd::{Simd, Task, pair};
-use crate::kernels::tiles::{Block, Halves, ROW, SIDE, Step, Sums, TILE, Tiles};
+use crate::kernels::tiles::{Block, Halves, Kind, ROW, SIDE, Step, Sums, TILE, Tiles};
 
 /// A pixel of a block that comes to nothing.
 pub(crate) const NOWHERE: u32 = u32::MAX;
@@ -172,7 +172,7 @@ impl TileWeights {
         Self { columns, steps, words }
     }
 
-    /// Weights `[outputs, inputs, kernel, kernel]` for the phase of a sweep, as [`Packed::new`] has them.
+    /// Weights `[outputs, inputs, kernel, kernel]` for the phase of a sweep, as they are for vectors.
     pub(crate) fn of_convolution(plan: &TilePlan, shape: &ConvShape, sweep: &Sweep, weights: &[f32], transposed: bool) -> Self {
         let Places { of_output, numbers } = places(shape, sweep, &sweep.phases[0], transposed);
         let words = words_of_steps(&sweep.phases[0], ROW / 2);
@@ -183,6 +183,11 @@ impl TileWeights {
             let [first, second] = words[step * SIDE + row];
             pair(number(first, output), number(second, output))
         })
+    }
+
+    /// Where the windows' steps start.
+    fn starts(&self) -> impl Iterator<Item = usize> {
+        self.steps[0].iter().map(|step| step.a)
     }
 
     /// The steps of a block, and where its two columns of tiles start.
@@ -231,96 +236,116 @@ impl<O: Number> Task for SweepTiles<'_, O> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { tiles, plan, images, from, weights, bias, relu, to, channels } = self;
-        assert!(plan.bytes(images)[1] <= size_of_val(from), "windows lie inside the framed images");
         assert!(images * plan.places * channels <= to.len(), "pixels lie inside what comes out");
         assert!(channels.next_multiple_of(2 * SIDE) <= bias.len(), "there is a bias for each channel");
-        let (rounds, limit) = if plan.merged { (1, images) } else { (images, plan.places) };
-        let mut session = tiles.begin();
-        let mut sums = Sums::ZERO;
-        for (index, columns) in weights.columns.iter().enumerate() {
-            let (steps, b) = weights.block(index);
-            let emit = Emit { columns: *columns, bias: &bias[columns.start..], relu, channels, pool: plan.pool };
-            for image in 0..rounds {
-                let first = from.as_ptr().cast::<u8>().wrapping_add(image * plan.image);
-                for pixels in &plan.blocks {
-                    if pixels.to[0] != NOWHERE && pixels.to[0] as usize >= limit {
-                        break; // images that the group does not have
-                    }
-                    let a = pixels.from.map(|from| first.wrapping_add(from));
-                    let block = Block { a, a_step: plan.pixel, b, b_step: ROW, steps, resume: false };
-                    // SAFETY: the first assert is that every step of every window lies inside `from`; the weights hold the tiles of
-                    // every step.
-                    unsafe {
-                        match columns.tiles {
-                            1 => session.multiply::<Halves, 1>(block, &mut sums),
-                            _ => session.multiply::<Halves, 2>(block, &mut sums),
-                        }
-                    }
-                    let to = &mut to[image * plan.places * channels..];
+        let emit = Emit { simd, bias, relu, channels, pool: plan.pool, to };
+        // SAFETY: a `bf16` has no bits that are no byte.
+        let bytes = unsafe { std::slice::from_raw_parts(from.as_ptr().cast::<u8>(), size_of_val(from)) };
+        sweep(tiles, plan, images, bytes, weights, emit);
+    }
+}
+
+/// What becomes of the sums of a block.
+pub(crate) trait Epilogue {
+    /// What is multiplied.
+    type Kind: Kind;
+
+    /// Takes the sums of `COLUMNS` tiles beside each other, of the channels from `start` on. A pixel of the block goes to the place that
+    /// `pixels` names, after `first` others, if it is below `limit`.
+    fn take<const COLUMNS: usize>(&mut self, sums: &Sums, start: usize, pixels: &Pixels, first: usize, limit: usize);
+}
+
+/// Multiplies every block of a group of framed images, given with what follows them, and hands its sums on.
+#[inline(always)]
+pub(crate) fn sweep<E: Epilogue>(
+    tiles: Tiles,
+    plan: &TilePlan,
+    images: usize,
+    from: &[u8],
+    weights: &TileWeights,
+    mut epilogue: E,
+) {
+    assert!(plan.bytes(images)[1] <= from.len(), "windows lie inside the framed images");
+    assert!(weights.starts().eq(plan.starts.iter().copied()), "the weights are for these windows");
+    let (rounds, limit) = if plan.merged { (1, images) } else { (images, plan.places) };
+    let mut session = tiles.begin();
+    let mut sums = Sums::ZERO;
+    for (index, columns) in weights.columns.iter().enumerate() {
+        let (steps, b) = weights.block(index);
+        for image in 0..rounds {
+            let first = from.as_ptr().wrapping_add(image * plan.image);
+            for pixels in &plan.blocks {
+                if pixels.to[0] != NOWHERE && pixels.to[0] as usize >= limit {
+                    break; // images that the group does not have
+                }
+                let a = pixels.from.map(|from| first.wrapping_add(from));
+                let block = Block { a, a_step: plan.pixel, b, b_step: ROW, steps, resume: false };
+                // SAFETY: the asserts above are that every step of every window lies inside `from`, and that the steps are those of the
+                // plan; the weights hold the tiles of every step.
+                unsafe {
                     match columns.tiles {
-                        1 => emit.pixels::<S, O, 1>(simd, &sums, pixels, limit, to),
-                        _ => emit.pixels::<S, O, 2>(simd, &sums, pixels, limit, to),
+                        1 => session.multiply::<E::Kind, 1>(block, &mut sums),
+                        _ => session.multiply::<E::Kind, 2>(block, &mut sums),
                     }
+                }
+                match columns.tiles {
+                    1 => epilogue.take::<1>(&sums, columns.start, pixels, image * plan.places, limit),
+                    _ => epilogue.take::<2>(&sums, columns.start, pixels, image * plan.places, limit),
                 }
             }
         }
     }
 }
 
-/// What becomes of the sums of a block.
-struct Emit<'a> {
-    columns: Columns,
+/// Bias, ReLU, pooling and rounding.
+struct Emit<'a, S, O> {
+    simd: S,
     bias: &'a [f32],
     relu: bool,
     channels: usize,
     pool: bool,
+    to: &'a mut [O],
 }
 
-impl Emit<'_> {
+impl<S: Simd, O: Number> Epilogue for Emit<'_, S, O> {
+    type Kind = Halves;
+
     #[inline(always)]
-    fn pixels<S: Simd, O: Number, const COLUMNS: usize>(
-        &self,
-        simd: S,
-        sums: &Sums,
-        pixels: &Pixels,
-        limit: usize,
-        to: &mut [O],
-    ) {
-        let least = simd.splat(if self.relu { 0.0 } else { f32::NEG_INFINITY });
+    fn take<const COLUMNS: usize>(&mut self, sums: &Sums, start: usize, pixels: &Pixels, first: usize, limit: usize) {
+        let simd = self.simd;
         for (at, &place) in pixels.to.iter().enumerate() {
             if place as usize >= limit {
                 continue;
             }
-            let to = &mut to[place as usize * self.channels + self.columns.start..];
-            for tile in 0..COLUMNS {
-                for lane in (0..SIDE).step_by(S::LANES) {
-                    let channel = tile * SIDE + lane;
-                    let left = (self.channels - self.columns.start).saturating_sub(channel).min(S::LANES);
-                    if left == 0 {
-                        break;
+            let to = &mut self.to[(first + place as usize) * self.channels + start..];
+            for channel in (0..COLUMNS * SIDE).step_by(S::LANES) {
+                let left = (self.channels - start).saturating_sub(channel).min(S::LANES);
+                if left == 0 {
+                    break;
+                }
+                let read = |row: usize, at: usize| {
+                    let numbers = sums.0[COLUMNS * row + channel / SIDE][at].as_ptr().cast::<f32>();
+                    // SAFETY: a row has 16 sums, a whole number of vectors.
+                    unsafe { simd.load(numbers.add(channel % SIDE)) }
+                };
+                let sum = if self.pool {
+                    let [a, b, c, d] = [read(0, 2 * at), read(0, 2 * at + 1), read(1, 2 * at), read(1, 2 * at + 1)];
+                    Fold::Max.two(simd, Fold::Max.two(simd, a, b), Fold::Max.two(simd, c, d))
+                } else {
+                    read(at / SIDE, at % SIDE)
+                };
+                let bias = &self.bias[start + channel..][..S::LANES];
+                let to = &mut to[channel..channel + left];
+                // SAFETY: there is a bias for each lane, and room for `left` numbers.
+                unsafe {
+                    let mut sum = simd.add(sum, simd.load(bias.as_ptr()));
+                    if self.relu {
+                        sum = simd.max(simd.splat(0.0), sum); // what is not a number stays so
                     }
-                    let read = |row: usize, at: usize| {
-                        let numbers = sums.0[COLUMNS * row + tile][at].as_ptr().cast::<f32>();
-                        // SAFETY: a row has 16 sums, and `lane` is a whole number of vectors before its end.
-                        unsafe { simd.load(numbers.add(lane)) }
-                    };
-                    let sum = if self.pool {
-                        let [a, b, c, d] = [read(0, 2 * at), read(0, 2 * at + 1), read(1, 2 * at), read(1, 2 * at + 1)];
-                        Fold::Max.two(simd, Fold::Max.two(simd, a, b), Fold::Max.two(simd, c, d))
+                    if left == S::LANES {
+                        O::store(simd, to.as_mut_ptr(), S::LANES, sum);
                     } else {
-                        read(at / SIDE, at % SIDE)
-                    };
-                    let to = &mut to[channel..channel + left];
-                    // SAFETY: there is a bias for each channel of the tile, and room for `left` numbers.
-                    unsafe {
-                        let sum = simd.add(sum, simd.load(self.bias[channel..channel + S::LANES].as_ptr()));
-                        // What is not a number stays so.
-                        let sum = if self.relu { simd.max(least, sum) } else { sum };
-                        if left == S::LANES {
-                            O::store(simd, to.as_mut_ptr(), S::LANES, sum);
-                        } else {
-                            O::store(simd, to.as_mut_ptr(), left, sum);
-                        }
+                        O::store(simd, to.as_mut_ptr(), left, sum);
                     }
                 }
             }

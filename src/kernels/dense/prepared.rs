@@ -36,7 +36,7 @@ struct Tiled {
 enum Product<N: Number> {
     /// In vectors, some of the inputs after the other.
     Vectors(Vec<Piece<N>>),
-    /// In tiles, all at once: there each step reads as many weights as one row of the second-level cache gives meanwhile.
+    /// In tiles, all inputs at once: sums stay in tiles over all steps.
     Tiles(Box<Tiled>),
 }
 

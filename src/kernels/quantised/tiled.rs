@@ -3,9 +3,9 @@
 
 use super::tile::Target;
 use super::weights::{WORD, Weights};
-use crate::kernels::conv::{NOWHERE, Phase, Pixels, TilePlan, TileWeights};
+use crate::kernels::conv::{Epilogue, Phase, Pixels, TilePlan, TileWeights, sweep};
 use crate::kernels::simd::{ByteTask, Bytes};
-use crate::kernels::tiles::{self, Block, ROW, SIDE, Sums, Tiles};
+use crate::kernels::tiles::{self, ROW, SIDE, Sums, Tiles};
 
 /// What a layer of tiles is computed by.
 #[derive(Debug)]
@@ -72,70 +72,51 @@ impl<T: Target> ByteTask for SweepByteTiles<'_, T> {
     #[inline(always)]
     fn run<B: Bytes>(self, make: B) {
         let Self { layer: Tiled { tiles, plan, weights, bias, scales }, images, from, relu, to, channels } = self;
-        assert!(plan.bytes(images)[1] <= from.len(), "windows lie inside the framed images");
         assert!(images * plan.places * channels <= to.len(), "pixels lie inside what comes out");
         assert!(channels.next_multiple_of(2 * SIDE) <= bias.len().min(scales.len()), "each channel has a bias and a scale");
-        let (rounds, limit) = if plan.merged { (1, images) } else { (images, plan.places) };
-        let mut session = tiles.begin();
-        let mut sums = Sums::ZERO;
-        for (index, columns) in weights.columns.iter().enumerate() {
-            let (steps, b) = weights.block(index);
-            let start = columns.start;
-            let emit = Emit { bias: &bias[start..], scales: &scales[start..], start, relu, channels, pool: plan.pool };
-            for image in 0..rounds {
-                let first = from.as_ptr().wrapping_add(image * plan.image);
-                for pixels in &plan.blocks {
-                    if pixels.to[0] != NOWHERE && pixels.to[0] as usize >= limit {
-                        break; // images that the group does not have
-                    }
-                    let a = pixels.from.map(|from| first.wrapping_add(from));
-                    let block = Block { a, a_step: plan.pixel, b, b_step: ROW, steps, resume: false };
-                    // SAFETY: the first assert is that every step of every window lies inside `from`; the weights hold the tiles of
-                    // every step.
-                    unsafe {
-                        match columns.tiles {
-                            1 => session.multiply::<tiles::Bytes, 1>(block, &mut sums),
-                            _ => session.multiply::<tiles::Bytes, 2>(block, &mut sums),
-                        }
-                    }
-                    let to = &mut to[image * plan.places * channels..];
-                    match (B::LANES, columns.tiles) {
-                        (16, 1) => emit.pixels::<B, T, 1, 1>(make, &sums, pixels, limit, to),
-                        (16, _) => emit.pixels::<B, T, 2, 2>(make, &sums, pixels, limit, to),
-                        (8, 1) => emit.pixels::<B, T, 1, 2>(make, &sums, pixels, limit, to),
-                        (8, _) => emit.pixels::<B, T, 2, 4>(make, &sums, pixels, limit, to),
-                        (_, 1) => emit.pixels::<B, T, 1, 4>(make, &sums, pixels, limit, to),
-                        (_, _) => emit.pixels::<B, T, 2, 8>(make, &sums, pixels, limit, to),
-                    }
-                }
-            }
+        sweep(*tiles, plan, images, from, weights, Emit { make, bias, scales, relu, channels, pool: plan.pool, to });
+    }
+}
+
+/// Bias, pooling, and what sums stand for.
+struct Emit<'a, B, T> {
+    make: B,
+    bias: &'a [i32],
+    scales: &'a [f32],
+    relu: bool,
+    channels: usize,
+    pool: bool,
+    to: &'a mut [T],
+}
+
+impl<B: Bytes, T: Target> Epilogue for Emit<'_, B, T> {
+    type Kind = tiles::Bytes;
+
+    #[inline(always)]
+    fn take<const COLUMNS: usize>(&mut self, sums: &Sums, start: usize, pixels: &Pixels, first: usize, limit: usize) {
+        match COLUMNS * SIDE / B::LANES {
+            1 => self.vectors::<COLUMNS, 1>(sums, start, pixels, first, limit),
+            2 => self.vectors::<COLUMNS, 2>(sums, start, pixels, first, limit),
+            4 => self.vectors::<COLUMNS, 4>(sums, start, pixels, first, limit),
+            _ => self.vectors::<COLUMNS, 8>(sums, start, pixels, first, limit),
         }
     }
 }
 
-/// What becomes of the sums of a block.
-struct Emit<'a> {
-    bias: &'a [i32],
-    scales: &'a [f32],
-    start: usize,
-    relu: bool,
-    channels: usize,
-    pool: bool,
-}
-
-impl Emit<'_> {
+impl<B: Bytes, T: Target> Emit<'_, B, T> {
     /// The sums of `COLUMNS` tiles, which are `V` vectors.
     #[inline(always)]
-    fn pixels<B: Bytes, T: Target, const COLUMNS: usize, const V: usize>(
-        &self,
-        make: B,
+    fn vectors<const COLUMNS: usize, const V: usize>(
+        &mut self,
         sums: &Sums,
+        start: usize,
         pixels: &Pixels,
+        first: usize,
         limit: usize,
-        to: &mut [T],
     ) {
         assert!(V * B::LANES == COLUMNS * SIDE, "the vectors are as wide as the tiles");
-        let count = (self.channels - self.start).min(COLUMNS * SIDE);
+        let make = self.make;
+        let count = (self.channels - start).min(COLUMNS * SIDE);
         for (at, &place) in pixels.to.iter().enumerate() {
             if place as usize >= limit {
                 continue;
@@ -154,12 +135,12 @@ impl Emit<'_> {
                 } else {
                     read(at / SIDE, at % SIDE)
                 };
-                let bias = &self.bias[channel..channel + B::LANES];
+                let bias = &self.bias[start + channel..][..B::LANES];
                 // SAFETY: there is a bias for each lane.
                 *total = make.add(sum, unsafe { make.load(bias.as_ptr()) });
             }
-            let to = &mut to[place as usize * self.channels + self.start..][..count];
-            let scales = &self.scales[..COLUMNS * SIDE];
+            let to = &mut self.to[(first + place as usize) * self.channels + start..][..count];
+            let scales = &self.scales[start..][..COLUMNS * SIDE];
             // SAFETY: there is a scale for each lane, and room for `count` values.
             unsafe { T::store::<B, V>(make, totals, scales.as_ptr(), self.relu, to.as_mut_ptr(), count) };
         }
