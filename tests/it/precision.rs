@@ -49,7 +49,6 @@ fn the_command_line_takes_a_verification() {
     workshop.pipeline(&["run"]).expect(0);
     let score = |model: &str, more: &[&str]| {
         let input = "data/garments/Fashion Test Data.csv";
-        let input = if workshop.path(input).is_file() { input } else { "data/Fashion Test Data.csv" };
         let arguments = ["score", "-m", model, "-i", input, "-o", "x.csv", "--precision", "auto"];
         workshop.pipeline(&[&arguments, more].concat())
     };
